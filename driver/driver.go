@@ -1,0 +1,133 @@
+// Package driver is what a kind of database has to provide to echobun: the
+// [Driver] interface, the registry that maps URL schemes to drivers, and the
+// grammar of database URLs.
+//
+// Applications only import the packages below this one, each for its side
+// effect, as with database/sql:
+//
+//	import _ "github.com/echobun/echobun/driver/sqlite"
+//
+// Package drivertest holds the conformance suite that a new driver has to pass.
+package driver
+
+import (
+	"context"
+	"crypto/tls"
+	sqldriver "database/sql/driver"
+	"log/slog"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+)
+
+// A Driver opens databases of one kind and explains their errors.
+//
+// It grows by optional interfaces only: see [DDL] and [TypeNamer].
+// Implementations must be safe for concurrent use.
+type Driver interface {
+	// Dialect returns a fresh Bun dialect. A dialect holds the tables of one
+	// engine, so two calls must never return the same value.
+	Dialect() schema.Dialect
+
+	// Connector returns the connector of one pool. It should check everything
+	// that can be checked without a server, and must open no connection and
+	// start no goroutine. Its errors must not contain the password. If the
+	// connector is an io.Closer, closing the pool closes it.
+	Connector(u *URL, o Options) (sqldriver.Connector, error)
+
+	// Classify says what kind of failure err is: a set of flags, zero for nil
+	// and for errors that it does not know. It should look for its driver's
+	// own error types with errors.As, so that wrapped errors are understood.
+	Classify(err error) Class
+}
+
+// Options is what a [Driver] gets to know beside the URL.
+type Options struct {
+	// Bind is the bind key of the pool, for log records and errors.
+	Bind string
+
+	// ConnectTimeout bounds the opening of one connection: dialling, TLS and
+	// authentication. Zero means no limit.
+	ConnectTimeout time.Duration
+
+	// TLS replaces what the URL says about TLS. Nil leaves it to the URL.
+	TLS *tls.Config
+
+	// InstancePath is the folder that relative file names in the URL live
+	// under, made if it is missing. Empty means the working directory.
+	InstancePath string
+
+	// Logger takes the driver's warnings. Nil means [slog.Default].
+	Logger *slog.Logger
+}
+
+// Class is a set of flags that say what kind of failure an error is.
+type Class uint16
+
+// The classes of failure. One error may be of several.
+const (
+	// Unique is a violated unique or primary-key constraint.
+	Unique Class = 1 << iota
+	// ForeignKey is a violated foreign-key constraint.
+	ForeignKey
+	// NotNull is a null in a column that refuses it.
+	NotNull
+	// Check is a violated check constraint.
+	Check
+	// Serialization is a serialization failure, a deadlock or a lock that was
+	// not granted in time: the same unit of work may succeed when it is tried again.
+	Serialization
+	// OutcomeUnknown is a lost reply: the statement may or may not have run.
+	OutcomeUnknown
+	// DoomsTx is a failure that ended the transaction on the server, though
+	// the connection would take more statements.
+	DoomsTx
+	// Unavailable is a server that cannot be reached or is not ready.
+	Unavailable
+	// ReadOnly is a write to a server, a transaction or a file that only reads.
+	ReadOnly
+)
+
+// A TypeNamer is a [Driver] that names some portable column types in its own way.
+type TypeNamer interface {
+	// TypeName returns the SQL type for one of the portable kinds "text",
+	// "largebinary", "datetime", "json" and "uuid".
+	TypeName(kind string) string
+}
+
+// DDL is an optional interface of a [Driver]: how tables are made and dropped
+// safely on its database. Without it, each statement is sent on its own and
+// existing tables are left to IF NOT EXISTS.
+type DDL interface {
+	// BeginDDL makes conn ready for changes of the schema. It locks out other
+	// processes that do the same, waiting for any lock until ctx ends, and no
+	// longer than wait; and it starts a transaction where DDL is transactional.
+	// Statements go through db. Finish must be called once: with nil it
+	// commits, else it rolls back what can be rolled back; either way it
+	// releases the lock and leaves conn as it was.
+	BeginDDL(ctx context.Context, conn bun.Conn, wait time.Duration) (db bun.IDB, finish func(error) error, err error)
+
+	// ExistingTables returns which of tables exist.
+	ExistingTables(ctx context.Context, db bun.IDB, tables []TableName) ([]TableName, error)
+
+	// ExistingIndexes returns the names of the indexes of one table.
+	ExistingIndexes(ctx context.Context, db bun.IDB, table TableName) ([]string, error)
+
+	// LateForeignKeys reports whether a foreign key to a table that does not
+	// exist yet has to be added with ALTER TABLE once it does. If not, it is
+	// declared with its table, and the other table may come later.
+	LateForeignKeys() bool
+
+	// DropTables drops tables that exist. They come children first; where they
+	// refer to each other in a cycle, they come in any order. A table outside
+	// the list that refers to one inside is an error, and nothing is dropped
+	// that the list does not name.
+	DropTables(ctx context.Context, db bun.IDB, tables []TableName) error
+}
+
+// TableName is the name of a table as the database knows it.
+type TableName struct {
+	Schema string // Empty means the connection's default schema.
+	Name   string
+}
