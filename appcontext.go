@@ -1,0 +1,110 @@
+package echobun
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// AppContext returns a context in which the engines of x may be used, and the
+// function that ends it. It is for what is not a request: a command, a job, a
+// test; a request gets its own from [Extension.Middleware].
+//
+// The app context takes values, deadline and cancellation from parent, but is
+// otherwise on its own, also when parent is inside another app context: it
+// has a session of its own and is in no transaction. A handler that starts
+// work to outlive its request uses
+//
+//	ctx, end := x.AppContext(context.WithoutCancel(c.Request().Context()))
+//
+// End rolls back what is still open. After it, ctx and its sessions answer
+// [ErrAppContextEnded]. Calling end again does nothing. Both may be used from
+// several goroutines.
+func (x *Extension) AppContext(parent context.Context) (ctx context.Context, end func()) {
+	a := newAppContext(x, parent)
+	return a, a.end
+}
+
+// Session returns the session of ctx: the transaction's inside a
+// transaction, else the app context's. Its errors are [ErrNoAppContext],
+// [ErrAppContextEnded] and [ErrClosed].
+func (x *Extension) Session(ctx context.Context) (*Session, error) {
+	s, ok := ctx.Value(sessionKey{x}).(*Session)
+	if !ok {
+		if x.closed.Load() {
+			return nil, ErrClosed
+		}
+		return nil, ErrNoAppContext
+	}
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// sessionKey is the context key of an extension's session.
+type sessionKey struct{ x *Extension }
+
+// appContext is the span in which engines may be used. It is one allocation
+// with its session, because every request makes one.
+type appContext struct {
+	context.Context //nolint:containedctx // It is a context itself; this is its parent.
+
+	x       *Extension
+	session Session
+	ended   atomic.Bool // Goes from false to true once.
+
+	mu     sync.Mutex      // Protects what follows.
+	live   context.Context //nolint:containedctx // Cancelled by end; transactions derive from it.
+	cancel context.CancelFunc
+}
+
+func newAppContext(x *Extension, parent context.Context) *appContext {
+	a := &appContext{Context: parent, x: x}
+	a.session.app = a
+	return a
+}
+
+// Value returns the session for the extension's key, else what the parent has.
+func (a *appContext) Value(key any) any {
+	if k, ok := key.(sessionKey); ok && k.x == a.x {
+		return &a.session
+	}
+	return a.Context.Value(key)
+}
+
+func (a *appContext) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	a.ended.Store(true)
+	if a.cancel != nil {
+		a.cancel()
+	}
+}
+
+// lifetime returns a context that carries nothing and ends with a. It is made
+// when the first transaction asks for it.
+func (a *appContext) lifetime() context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	if a.live == nil {
+		a.live, a.cancel = context.WithCancel(context.Background())
+		if a.ended.Load() {
+			a.cancel()
+		}
+	}
+	return a.live
+}
+
+// usable returns why a can't be used any more, or nil.
+func (a *appContext) usable() error {
+	if a.x.closed.Load() {
+		return ErrClosed
+	}
+	if a.ended.Load() {
+		return ErrAppContextEnded
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package echobun
+
+import (
+	"context"
+	"database/sql"
+	"runtime"
+
+	"github.com/uptrace/bun"
+)
+
+// BeginTx begins Bun's transaction on this engine. The context cancels BEGIN
+// and nothing after it; the end of the app context rolls back.
+func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error) {
+	if err := h.s.usable(); err != nil {
+		return bun.Tx{}, err
+	}
+
+	own, cancel := context.WithCancelCause(detached{h.s.app.lifetime(), ctx})
+	disarm := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
+
+	begin, w := h.e.pool.enter(own)
+	tx, err := h.e.db.BeginTx(begin, opts)
+	h.e.pool.leave(w)
+
+	inTime := disarm()
+	if err == nil && inTime {
+		// Bun's Tx does not say when it ends; own is needed until it does.
+		runtime.AddCleanup(tx.Tx, func(cancel context.CancelCauseFunc) { cancel(nil) }, cancel)
+		return tx, nil
+	}
+	if err == nil {
+		_ = tx.Rollback() // The context was faster than the answer to BEGIN.
+	}
+	cancel(nil)
+	if timeout := h.e.pool.timedOut(w); timeout != nil {
+		err = timeout
+	} else if !inTime && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return bun.Tx{}, h.e.wrap("BEGIN", err)
+}
+
+// RunInTx runs fn in one of Bun's transactions on this engine. It commits if
+// fn returns nil, else it rolls back, also when fn panics. The context that
+// fn gets is the caller's; when it ends, the statements that use it fail.
+func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(context.Context, bun.Tx) error) error {
+	tx, err := h.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+
+	committing := false
+	defer func() {
+		if !committing {
+			_ = tx.Rollback()
+		}
+	}()
+	if err := fn(ctx, tx); err != nil {
+		return err
+	}
+	committing = true
+	return h.e.wrap("COMMIT", tx.Commit())
+}
+
+// detached is a context with the values of one and the life of another.
+type detached struct {
+	context.Context //nolint:containedctx // It is a context itself.
+
+	values context.Context //nolint:containedctx // Asked for values only.
+}
+
+// Value asks the context that lives first: the standard library finds what it
+// has to cancel there.
+func (d detached) Value(key any) any {
+	if v := d.Context.Value(key); v != nil {
+		return v
+	}
+	return d.values.Value(key)
+}

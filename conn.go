@@ -1,0 +1,319 @@
+package echobun
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// This file stands between database/sql and the connections of a driver. It
+// is where every error becomes a *BindError, whoever sent the statement; where
+// OnConnect runs; and where the pool learns who holds a connection.
+
+// connector opens the connections of an engine.
+type connector struct {
+	e     *engine
+	inner driver.Connector
+	opts  EngineOptions
+}
+
+var (
+	_ driver.Connector = (*connector)(nil)
+	_ io.Closer        = (*connector)(nil)
+)
+
+// Connect opens a connection and runs OnConnect on it, all within ConnectTimeout.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := c.e.pool.arrive(ctx); err != nil {
+		return nil, c.e.wrap("connect", err)
+	}
+	if c.opts.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.opts.ConnectTimeout)
+		defer cancel()
+	}
+
+	inner, err := c.inner.Connect(ctx)
+	if err != nil {
+		return nil, c.e.connectError("connect", err)
+	}
+	dc := newConn(c.e, inner)
+	for _, query := range c.opts.OnConnect {
+		if err := dc.prepareSession(ctx, query); err != nil {
+			_ = inner.Close()
+			return nil, c.e.connectError("OnConnect "+operation(query), err)
+		}
+	}
+	return dc, nil
+}
+
+// Driver returns the driver's own.
+func (c *connector) Driver() driver.Driver { return c.inner.Driver() }
+
+// Close closes the driver's connector, where it can be closed.
+func (c *connector) Close() error {
+	if closer, ok := c.inner.(io.Closer); ok {
+		return closer.Close()
+	}
+	return nil
+}
+
+// conn is a driver's connection. Like every driver.Conn it is used by one
+// goroutine at a time.
+type conn struct {
+	driver.Conn
+
+	e       *engine
+	execer  driver.ExecerContext // Nil if the driver's connection is none; so below.
+	queryer driver.QueryerContext
+	beginer driver.ConnBeginTx
+	prep    driver.ConnPrepareContext
+	checker driver.NamedValueChecker
+	pinger  driver.Pinger
+	reset   driver.SessionResetter
+	valid   driver.Validator
+
+	inTx  bool  // A transaction holds the connection, so its rows do not count.
+	spare *rows // For the next query, so that it need not be allocated.
+}
+
+var (
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
+	_ driver.Pinger             = (*conn)(nil)
+	_ driver.SessionResetter    = (*conn)(nil)
+	_ driver.Validator          = (*conn)(nil)
+)
+
+func newConn(e *engine, inner driver.Conn) *conn {
+	c := &conn{Conn: inner, e: e}
+	c.execer, _ = inner.(driver.ExecerContext)
+	c.queryer, _ = inner.(driver.QueryerContext)
+	c.beginer, _ = inner.(driver.ConnBeginTx)
+	c.prep, _ = inner.(driver.ConnPrepareContext)
+	c.checker, _ = inner.(driver.NamedValueChecker)
+	c.pinger, _ = inner.(driver.Pinger)
+	c.reset, _ = inner.(driver.SessionResetter)
+	c.valid, _ = inner.(driver.Validator)
+	return c
+}
+
+// Unwrap returns the driver package's connection, for sql.Conn.Raw.
+func (c *conn) Unwrap() driver.Conn { return c.Conn }
+
+// prepareSession runs one statement of OnConnect.
+func (c *conn) prepareSession(ctx context.Context, query string) error {
+	if c.execer != nil {
+		_, err := c.execer.ExecContext(ctx, query, nil)
+		if !errors.Is(err, driver.ErrSkip) {
+			return err
+		}
+	}
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = execStmt(ctx, s, nil)
+	return err
+}
+
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if c.execer == nil {
+		return nil, driver.ErrSkip
+	}
+	if err := c.e.pool.arrive(ctx); err != nil {
+		return nil, err
+	}
+	res, err := c.execer.ExecContext(ctx, query, args)
+	if err != nil {
+		return nil, c.e.wrap(operation(query), err)
+	}
+	return res, nil
+}
+
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if c.queryer == nil {
+		return nil, driver.ErrSkip
+	}
+	if err := c.e.pool.arrive(ctx); err != nil {
+		return nil, err
+	}
+	inner, err := c.queryer.QueryContext(ctx, query, args)
+	if err != nil {
+		return nil, c.e.wrap(operation(query), err)
+	}
+	return c.newRows(query, inner), nil
+}
+
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := c.e.pool.arrive(ctx); err != nil {
+		return nil, err
+	}
+	inner, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, c.e.wrap(operation(query), err)
+	}
+	return &stmt{Stmt: inner, c: c, query: query}, nil
+}
+
+func (c *conn) prepare(ctx context.Context, query string) (driver.Stmt, error) {
+	if c.prep != nil {
+		return c.prep.PrepareContext(ctx, query)
+	}
+	return c.Conn.Prepare(query)
+}
+
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if err := c.e.pool.arrive(ctx); err != nil {
+		return nil, err
+	}
+	inner, err := c.begin(ctx, opts)
+	if err != nil {
+		return nil, c.e.wrap("BEGIN", err)
+	}
+	c.inTx = true
+	c.e.pool.held.Add(1)
+	return &tx{inner: inner, c: c}, nil
+}
+
+func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if c.beginer != nil {
+		return c.beginer.BeginTx(ctx, opts)
+	}
+	if opts.Isolation != 0 || opts.ReadOnly {
+		return nil, fmt.Errorf("driver %T supports no transaction options", c.Conn)
+	}
+	return c.Conn.Begin() //nolint:staticcheck // The one way of a driver without BeginTx.
+}
+
+func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
+	if c.checker == nil {
+		return driver.ErrSkip
+	}
+	return c.checker.CheckNamedValue(v)
+}
+
+func (c *conn) Ping(ctx context.Context) error {
+	if err := c.e.pool.arrive(ctx); err != nil {
+		return err
+	}
+	if c.pinger == nil {
+		return nil
+	}
+	return c.e.wrap("ping", c.pinger.Ping(ctx))
+}
+
+func (c *conn) ResetSession(ctx context.Context) error {
+	if err := c.e.pool.arrive(ctx); err != nil {
+		return err
+	}
+	if c.reset == nil {
+		return nil
+	}
+	return c.reset.ResetSession(ctx)
+}
+
+func (c *conn) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
+
+// tx is a driver's transaction.
+type tx struct {
+	inner driver.Tx
+	c     *conn
+}
+
+func (t *tx) Commit() error { return t.end("COMMIT", t.inner.Commit()) }
+
+func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback()) }
+
+func (t *tx) end(op string, err error) error {
+	if t.c.inTx {
+		t.c.inTx = false
+		t.c.e.pool.held.Add(-1)
+	}
+	return t.c.e.wrap(op, err)
+}
+
+// stmt is a driver's prepared statement.
+type stmt struct {
+	driver.Stmt
+
+	c     *conn
+	query string
+}
+
+var (
+	_ driver.StmtExecContext   = (*stmt)(nil)
+	_ driver.StmtQueryContext  = (*stmt)(nil)
+	_ driver.NamedValueChecker = (*stmt)(nil)
+	_ driver.ColumnConverter   = (*stmt)(nil)
+)
+
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	res, err := execStmt(ctx, s.Stmt, args)
+	if err != nil {
+		return nil, s.c.e.wrap(operation(s.query), err)
+	}
+	return res, nil
+}
+
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	inner, err := queryStmt(ctx, s.Stmt, args)
+	if err != nil {
+		return nil, s.c.e.wrap(operation(s.query), err)
+	}
+	return s.c.newRows(s.query, inner), nil
+}
+
+func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := s.Stmt.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return s.c.CheckNamedValue(v)
+}
+
+func (s *stmt) ColumnConverter(i int) driver.ValueConverter {
+	if converter, ok := s.Stmt.(driver.ColumnConverter); ok { //nolint:staticcheck // Drivers still have it.
+		return converter.ColumnConverter(i)
+	}
+	return driver.DefaultParameterConverter
+}
+
+func execStmt(ctx context.Context, s driver.Stmt, args []driver.NamedValue) (driver.Result, error) {
+	if execer, ok := s.(driver.StmtExecContext); ok {
+		return execer.ExecContext(ctx, args)
+	}
+	values, err := positional(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return s.Exec(values) //nolint:staticcheck // The one way of a driver without contexts.
+}
+
+func queryStmt(ctx context.Context, s driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
+	if queryer, ok := s.(driver.StmtQueryContext); ok {
+		return queryer.QueryContext(ctx, args)
+	}
+	values, err := positional(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return s.Query(values) //nolint:staticcheck // The one way of a driver without contexts.
+}
+
+// positional returns the arguments for a driver that knows neither names nor contexts.
+func positional(ctx context.Context, args []driver.NamedValue) ([]driver.Value, error) {
+	values := make([]driver.Value, len(args))
+	for i, arg := range args {
+		if arg.Name != "" {
+			return nil, fmt.Errorf("the driver supports no named arguments: %q", arg.Name)
+		}
+		values[i] = arg.Value
+	}
+	return values, ctx.Err()
+}

@@ -1,0 +1,213 @@
+package echobun
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"reflect"
+	"strings"
+	"sync/atomic"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/driver"
+)
+
+// An engine is one bind: a pool, a dialect, and what is declared for it.
+type engine struct {
+	key       string
+	index     int // Position among the extension's engines.
+	db        *bun.DB
+	drv       driver.Driver // Nil if none is known for an engine of the user's own.
+	owned     bool          // New opened the pool, so Close closes it.
+	unmanaged bool
+	metadata  *Metadata
+	pool      pool
+
+	// The extension's mu protects these; joins is read without it.
+	joins    atomic.Int64 // How many of the extension's join models its dialect knows.
+	prepared map[reflect.Type]bool
+	scratch  *schema.Tables // Where types are rehearsed; nil until needed.
+	structs  int            // How many struct types stand for Tables.
+}
+
+// openEngine makes the engine of one bind. It opens no connection.
+func openEngine(x *Extension, r resolved, cfg Config) (*engine, error) {
+	e := &engine{key: r.key, unmanaged: r.opts.Unmanaged}
+	e.metadata = &Metadata{x: x, e: e}
+
+	db := r.opts.DB
+	if db == nil {
+		opened, err := e.open(x, r, cfg)
+		if err != nil {
+			return nil, err
+		}
+		db = opened
+	} else {
+		e.drv = driverOf(db.Dialect().Name())
+	}
+
+	for _, hook := range hooksOf(e, r.opts, cfg, x.logger) {
+		db = db.WithQueryHook(hook)
+	}
+	e.db = db
+	return e, nil
+}
+
+// open makes the pool and the dialect.
+func (e *engine) open(x *Extension, r resolved, cfg Config) (*bun.DB, error) {
+	drv, err := driver.Lookup(r.url)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := drv.Connector(r.url, driver.Options{
+		Bind:           r.key,
+		ConnectTimeout: max(r.opts.ConnectTimeout, 0),
+		TLS:            r.opts.TLS,
+		InstancePath:   cfg.InstancePath,
+		Logger:         x.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	e.drv, e.owned = drv, true
+	sqldb := sql.OpenDB(&connector{e: e, inner: inner, opts: r.opts})
+	sqldb.SetMaxOpenConns(max(r.opts.MaxOpenConns, 0))
+	sqldb.SetMaxIdleConns(idleConns(r.opts))
+	sqldb.SetConnMaxLifetime(max(r.opts.ConnMaxLifetime, 0))
+	sqldb.SetConnMaxIdleTime(max(r.opts.ConnMaxIdleTime, 0))
+
+	e.pool.size = max(r.opts.MaxOpenConns, 0)
+	e.pool.timeout = r.opts.PoolTimeout
+	e.pool.inUse = func() int { return sqldb.Stats().InUse }
+	return bun.NewDB(sqldb, drv.Dialect()), nil
+}
+
+// idleConns translates MaxIdleConns, of which database/sql understands zero
+// and less as none at all.
+func idleConns(opts EngineOptions) int {
+	if opts.MaxIdleConns > 0 {
+		return opts.MaxIdleConns
+	}
+	if opts.MaxOpenConns > 0 {
+		return opts.MaxOpenConns
+	}
+	return 1 << 20 // No limit.
+}
+
+// driverOf returns the registered driver of a dialect, or nil.
+func driverOf(name dialect.Name) driver.Driver {
+	schemes := map[dialect.Name]string{
+		dialect.PG:     "postgresql",
+		dialect.MySQL:  "mysql",
+		dialect.SQLite: "sqlite",
+	}
+	return driver.Drivers()[schemes[name]]
+}
+
+func (e *engine) close() error {
+	if !e.owned {
+		return nil
+	}
+	return e.wrap("close", e.db.Close())
+}
+
+// wrap makes err a *BindError of this engine, unless it is one or must stay
+// as it is for database/sql.
+func (e *engine) wrap(op string, err error) error {
+	switch err {
+	case nil, io.EOF, sql.ErrNoRows, sqldriver.ErrSkip, sqldriver.ErrRemoveArgument: //nolint:errorlint // Compared as database/sql does.
+		return err
+	}
+	var wrapped *BindError
+	if errors.As(err, &wrapped) {
+		return err
+	}
+	return &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err)}
+}
+
+// statementError is wrap for a statement of a session, which may have waited
+// for a connection in vain.
+func (e *engine) statementError(w *waiter, query string, err error) error {
+	if timeout := e.pool.timedOut(w); timeout != nil {
+		return &BindError{Bind: e.key, Op: operation(query), Err: timeout}
+	}
+	return e.wrap(operation(query), err)
+}
+
+// connectError is wrap for the opening of a connection, where running out of
+// time means that the server does not answer.
+func (e *engine) connectError(op string, err error) error {
+	bindErr := &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err)}
+	if errors.Is(err, context.DeadlineExceeded) {
+		bindErr.class |= driver.Unavailable
+	}
+	return bindErr
+}
+
+// classify asks the driver. What is the same for every driver it knows itself.
+func (e *engine) classify(err error) driver.Class {
+	if errors.Is(err, context.Canceled) {
+		return e.driverClass(err) &^ driver.Unavailable
+	}
+	class := e.driverClass(err)
+	var netErr *net.OpError
+	if errors.Is(err, sqldriver.ErrBadConn) || errors.As(err, &netErr) && netErr.Op == "dial" {
+		class |= driver.Unavailable
+	}
+	return class
+}
+
+func (e *engine) driverClass(err error) driver.Class {
+	if e.drv == nil {
+		return 0
+	}
+	return e.drv.Classify(err)
+}
+
+// operation names what a statement does by its first word, or the first two
+// where one says little: "SELECT", "CREATE TABLE".
+func operation(query string) string {
+	first, rest := cutWord(query)
+	switch first {
+	case "CREATE", "DROP", "ALTER", "TRUNCATE", "START", "PREPARE", "COMMIT", "ROLLBACK", "RELEASE", "XA":
+		if second, _ := cutWord(rest); second != "" {
+			return first + " " + second
+		}
+	case "":
+		return "statement"
+	}
+	return first
+}
+
+// cutWord returns the first word of query in upper case and what follows it.
+// Comments and brackets before it do not count.
+func cutWord(query string) (word, rest string) {
+	for {
+		query = strings.TrimLeft(query, " \t\r\n(;")
+		switch {
+		case strings.HasPrefix(query, "/*"):
+			_, after, found := strings.Cut(query[2:], "*/")
+			if !found {
+				return "", ""
+			}
+			query = after
+		case strings.HasPrefix(query, "--"):
+			_, query, _ = strings.Cut(query, "\n")
+		default:
+			end := 0
+			for end < len(query) && end < 16 && isLetter(query[end]) {
+				end++
+			}
+			return strings.ToUpper(query[:end]), query[end:]
+		}
+	}
+}
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }

@@ -1,0 +1,165 @@
+package echobun
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/echobun/echobun/driver"
+)
+
+// States that a caller may want to tell apart, all to be matched with errors.Is.
+var (
+	// ErrNoAppContext is returned for a context that carries no app context
+	// of this extension.
+	ErrNoAppContext = errors.New("echobun: no app context: use the context of a request that passed " +
+		"the extension's Middleware, or make one with Extension.AppContext")
+
+	// ErrAppContextEnded is returned when the app context has ended: by a
+	// session that was kept after its request, and by a goroutine that
+	// outlives it. It matches [ErrNoAppContext] too.
+	ErrAppContextEnded error = endedError{}
+
+	// ErrClosed is returned by everything that needs an engine after
+	// [Extension.Close].
+	ErrClosed = errors.New("echobun: extension is closed")
+)
+
+// Kinds of failure that are the same on every database. A [*BindError]
+// matches them with errors.Is, so a handler answers 409 to [ErrUnique]
+// whatever the database is.
+var (
+	// ErrUnique is a violated unique or primary-key constraint.
+	ErrUnique = errors.New("unique constraint violated")
+	// ErrForeignKey is a violated foreign-key constraint.
+	ErrForeignKey = errors.New("foreign key constraint violated")
+	// ErrNotNull is a null in a column that refuses it.
+	ErrNotNull = errors.New("not-null constraint violated")
+	// ErrCheck is a violated check constraint.
+	ErrCheck = errors.New("check constraint violated")
+	// ErrSerialization is a serialization failure, a deadlock or a lock that
+	// was not granted in time. The same work may succeed when tried again.
+	ErrSerialization = errors.New("serialization failure")
+	// ErrOutcomeUnknown is a lost reply: the statement may or may not have
+	// run. It was not sent a second time.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrUnavailable is a server that cannot be reached or is not ready.
+	ErrUnavailable = errors.New("database unavailable")
+	// ErrReadOnly is a write to a server, transaction or file that only reads.
+	ErrReadOnly = errors.New("database is read-only")
+	// ErrPoolTimeout is a pool that had no free connection in time.
+	ErrPoolTimeout = errors.New("no free connection in time")
+)
+
+// endedError is the type of ErrAppContextEnded.
+type endedError struct{}
+
+func (endedError) Error() string {
+	return "echobun: app context has ended: work that outlives its request needs its own, " +
+		"from Extension.AppContext(context.WithoutCancel(ctx))"
+}
+
+func (endedError) Is(target error) bool { return target == ErrNoAppContext }
+
+// classErrors says which sentinel stands for which of a driver's classes.
+var classErrors = []struct {
+	class driver.Class
+	err   error
+}{
+	{driver.Unique, ErrUnique},
+	{driver.ForeignKey, ErrForeignKey},
+	{driver.NotNull, ErrNotNull},
+	{driver.Check, ErrCheck},
+	{driver.Serialization, ErrSerialization},
+	{driver.OutcomeUnknown, ErrOutcomeUnknown},
+	{driver.Unavailable, ErrUnavailable},
+	{driver.ReadOnly, ErrReadOnly},
+}
+
+// A ConfigError is a mistake in a [Config].
+type ConfigError struct {
+	Bind  string // Bind key; empty for the default bind and for Config itself.
+	Field string // Field of Config or EngineOptions, or the key it was read from.
+	Err   error  // What is wrong with it.
+}
+
+// Error names the bind and the field.
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("echobun: config of %s: %s: %v", bindName(e.Bind), e.Field, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// A ModelError is a model or a [Table] that cannot be declared or used as it is.
+type ModelError struct {
+	Model string // Go type of the model, or name of the table.
+	Bind  string // Bind key, as far as it is known.
+	Err   error  // What is wrong with it.
+}
+
+// Error names the model and the bind.
+func (e *ModelError) Error() string {
+	return fmt.Sprintf("echobun: model %s on %s: %v", e.Model, bindName(e.Bind), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *ModelError) Unwrap() error { return e.Err }
+
+// An UnknownBindError is a bind key that has no engine.
+type UnknownBindError struct {
+	Key   string   // The key that was asked for.
+	Known []string // The keys that have an engine, in alphabetical order.
+}
+
+// Error names the key, the known keys and the configuration field to fill in.
+func (e *UnknownBindError) Error() string {
+	known := make([]string, len(e.Known))
+	for i, key := range e.Known {
+		known[i] = bindName(key)
+	}
+	if e.Key == DefaultBind {
+		return fmt.Sprintf("echobun: no engine for the default bind: set Config.DatabaseURI, or give the model a BindKey (known: %s)",
+			strings.Join(known, ", "))
+	}
+	return fmt.Sprintf("echobun: no engine for bind %q: add it to Config.Binds (known: %s)",
+		e.Key, strings.Join(known, ", "))
+}
+
+// A BindError is the failure of a statement, a transaction or a connection on
+// one bind. It unwraps to the driver's own error, and matches the kinds of
+// failure above with errors.Is.
+type BindError struct {
+	Bind string // Bind key.
+	Op   string // What failed: "SELECT", "INSERT", "CREATE TABLE", "BEGIN", "COMMIT", "connect".
+	Err  error  // The driver's error.
+
+	class driver.Class
+}
+
+// Error names the bind and what failed.
+func (e *BindError) Error() string {
+	return fmt.Sprintf("echobun: %s: %s: %v", bindName(e.Bind), e.Op, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *BindError) Unwrap() error { return e.Err }
+
+// Is reports whether target is the sentinel of a kind of failure that this
+// error is of.
+func (e *BindError) Is(target error) bool {
+	for _, c := range classErrors {
+		if c.err == target {
+			return e.class&c.class != 0
+		}
+	}
+	return false
+}
+
+// bindName is how messages call a bind.
+func bindName(key string) string {
+	if key == DefaultBind {
+		return "default bind"
+	}
+	return fmt.Sprintf("bind %q", key)
+}

@@ -1,0 +1,162 @@
+package echobun
+
+import (
+	"context"
+	"database/sql"
+	"runtime"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+)
+
+// A handle is a session's door to one engine. It is the bun.IDB that Bind and
+// For give. The builders it makes send their finished SQL through the same
+// handle, seen as a [sender].
+type handle struct {
+	s    *Session
+	e    *engine
+	next *handle // Of the session's chain; never changes.
+}
+
+// sender is a handle as Bun's builders see it: a connection that takes
+// finished SQL, of which the hooks know already.
+type sender handle
+
+var (
+	_ bun.IDB   = (*handle)(nil)
+	_ bun.IConn = (*sender)(nil)
+)
+
+func (h *handle) Dialect() schema.Dialect { return h.e.db.Dialect() }
+
+func (h *handle) NewValues(model any) *bun.ValuesQuery {
+	return bun.NewValuesQuery(h.e.db, model).Conn((*sender)(h))
+}
+
+func (h *handle) NewSelect() *bun.SelectQuery {
+	return bun.NewSelectQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewInsert() *bun.InsertQuery {
+	return bun.NewInsertQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewUpdate() *bun.UpdateQuery {
+	return bun.NewUpdateQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewDelete() *bun.DeleteQuery {
+	return bun.NewDeleteQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewMerge() *bun.MergeQuery {
+	return bun.NewMergeQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewRaw(query string, args ...any) *bun.RawQuery {
+	return bun.NewRawQuery(h.e.db, query, args...).Conn((*sender)(h))
+}
+
+func (h *handle) NewCreateTable() *bun.CreateTableQuery {
+	return bun.NewCreateTableQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewDropTable() *bun.DropTableQuery {
+	return bun.NewDropTableQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewCreateIndex() *bun.CreateIndexQuery {
+	return bun.NewCreateIndexQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewDropIndex() *bun.DropIndexQuery {
+	return bun.NewDropIndexQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewTruncateTable() *bun.TruncateTableQuery {
+	return bun.NewTruncateTableQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewAddColumn() *bun.AddColumnQuery {
+	return bun.NewAddColumnQuery(h.e.db).Conn((*sender)(h))
+}
+
+func (h *handle) NewDropColumn() *bun.DropColumnQuery {
+	return bun.NewDropColumnQuery(h.e.db).Conn((*sender)(h))
+}
+
+// ExecContext formats and runs a statement; Bun's hooks see it.
+func (h *handle) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return execContext(ctx, h, h.e.db, query, args)
+}
+
+// QueryContext formats and runs a query; Bun's hooks see it.
+func (h *handle) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return queryContext(ctx, h, h.e.db, query, args)
+}
+
+// QueryRowContext formats and runs a query; Bun's hooks see it.
+func (h *handle) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return queryRowContext(ctx, h, h.e.db, query, args)
+}
+
+// ExecContext runs finished SQL.
+func (c *sender) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return execContext(ctx, (*handle)(c), c.e.db.DB, query, args)
+}
+
+// QueryContext runs finished SQL.
+func (c *sender) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return queryContext(ctx, (*handle)(c), c.e.db.DB, query, args)
+}
+
+// QueryRowContext runs finished SQL.
+func (c *sender) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return queryRowContext(ctx, (*handle)(c), c.e.db.DB, query, args)
+}
+
+func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (sql.Result, error) {
+	if err := h.s.usable(); err != nil {
+		return nil, err
+	}
+	ctx, w := h.e.pool.enter(ctx)
+	res, err := conn.ExecContext(ctx, query, args...)
+	h.e.pool.leave(w)
+	if err != nil {
+		return nil, h.e.statementError(w, query, err)
+	}
+	return res, nil
+}
+
+func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (*sql.Rows, error) {
+	if err := h.s.usable(); err != nil {
+		return nil, err
+	}
+	ctx, w := h.e.pool.enter(ctx)
+	rows, err := conn.QueryContext(ctx, query, args...)
+	h.e.pool.leave(w)
+	if err != nil {
+		return nil, h.e.statementError(w, query, err)
+	}
+	if w != nil {
+		// The rows live on the waiter's context: it may go when they have.
+		runtime.AddCleanup(rows, (*waiter).release, w)
+	}
+	return rows, nil
+}
+
+func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) *sql.Row {
+	if err := h.s.usable(); err != nil {
+		return errorRow(err)
+	}
+	ctx, w := h.e.pool.enter(ctx)
+	row := conn.QueryRowContext(ctx, query, args...)
+	h.e.pool.leave(w)
+	if err := row.Err(); err != nil {
+		return errorRow(h.e.statementError(w, query, err))
+	}
+	if w != nil {
+		runtime.AddCleanup(row, (*waiter).release, w)
+	}
+	return row
+}

@@ -1,0 +1,150 @@
+package echobun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// pool bounds how long sessions wait for a connection, which database/sql
+// does not. It only counts while connections are free; a timer runs for those
+// calls alone that have to wait, and stops when their statement reaches a
+// connection.
+type pool struct {
+	size    int           // Most connections; zero means no limit, and no waiting.
+	timeout time.Duration // Longest wait; zero or less means for ever.
+	inUse   func() int    // Connections that are in use, by whomever.
+
+	calls   atomic.Int64 // Calls of sessions that run or wait.
+	held    atomic.Int64 // Connections kept past their call by rows and transactions.
+	waiters atomic.Int64 // Calls that have a waiter.
+}
+
+// enter is called before a session asks for a connection. If it may have to
+// wait, the call must go on with the waiter as its context.
+func (p *pool) enter(ctx context.Context) (context.Context, *waiter) {
+	if p.size <= 0 {
+		return ctx, nil
+	}
+	wanted := p.calls.Add(1) + p.held.Load()
+	if wanted <= int64(p.size) && p.inUse() < p.size {
+		return ctx, nil
+	}
+
+	w := &waiter{caller: ctx, start: time.Now()}
+	w.Context, w.cancel = context.WithCancelCause(ctx)
+	p.waiters.Add(1)
+	if p.timeout > 0 {
+		w.timer = time.AfterFunc(p.timeout, w.expire)
+	}
+	return w, w
+}
+
+// leave is called when the call that entered is over.
+func (p *pool) leave(w *waiter) {
+	if p.size <= 0 {
+		return
+	}
+	p.calls.Add(-1)
+	if w == nil {
+		return
+	}
+	if w.state.CompareAndSwap(waiting, gaveUp) && w.timer != nil {
+		w.timer.Stop()
+	}
+	p.waiters.Add(-1)
+}
+
+// arrive is called when a connection is about to work for ctx. It returns an
+// error if the wait is over already: nothing must be sent then.
+func (p *pool) arrive(ctx context.Context) error {
+	if p.waiters.Load() == 0 {
+		return nil
+	}
+	w, ok := ctx.Value(waiterKey{}).(*waiter)
+	if !ok {
+		return nil
+	}
+	return w.arrive()
+}
+
+type waiterKey struct{}
+
+// A waiter is the context of a call that has to wait for a connection.
+type waiter struct {
+	context.Context //nolint:containedctx // It is a context itself.
+
+	caller context.Context //nolint:containedctx // What the call came with.
+	cancel context.CancelCauseFunc
+	start  time.Time
+	timer  *time.Timer // Nil means that there is no limit.
+	state  atomic.Int32
+}
+
+// The states of a waiter. The first is left once, for one of the others.
+const (
+	waiting int32 = iota
+	arrived       // A connection works for the call.
+	expired       // The timer was faster.
+	gaveUp        // The call ended without either.
+)
+
+func (w *waiter) Value(key any) any {
+	if _, ok := key.(waiterKey); ok {
+		return w
+	}
+	return w.Context.Value(key)
+}
+
+func (w *waiter) arrive() error {
+	if w.state.CompareAndSwap(waiting, arrived) {
+		if w.timer != nil {
+			w.timer.Stop()
+		}
+		return nil
+	}
+	if w.state.Load() == expired {
+		return context.Cause(w)
+	}
+	return nil
+}
+
+func (w *waiter) expire() {
+	if w.state.CompareAndSwap(waiting, expired) {
+		w.cancel(ErrPoolTimeout)
+	}
+}
+
+func (w *waiter) release() { w.cancel(nil) }
+
+// timedOut returns the error of a wait that was too long, for the pool's limit
+// or for the caller's deadline. It is nil if that is not what happened.
+func (p *pool) timedOut(w *waiter) error {
+	if w == nil || w.state.Load() == arrived {
+		return nil
+	}
+	cause := context.Cause(w.caller)
+	if w.state.Load() != expired && !errors.Is(cause, context.DeadlineExceeded) {
+		return nil
+	}
+	return &poolTimeoutError{size: p.size, waited: time.Since(w.start), cause: cause}
+}
+
+// poolTimeoutError is what ErrPoolTimeout looks like.
+type poolTimeoutError struct {
+	size   int
+	waited time.Duration
+	cause  error // The caller's context error, if that ended the wait.
+}
+
+func (e *poolTimeoutError) Error() string {
+	return fmt.Sprintf("%v: waited %s while all %d connections of the pool were in use: "+
+		"raise MaxOpenConns or PoolTimeout, or close rows and transactions sooner",
+		ErrPoolTimeout, e.waited.Round(time.Millisecond), e.size)
+}
+
+func (e *poolTimeoutError) Is(target error) bool { return target == ErrPoolTimeout }
+
+func (e *poolTimeoutError) Unwrap() error { return e.cause }

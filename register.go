@@ -1,0 +1,302 @@
+package echobun
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/driver"
+)
+
+// Register declares models, given as (*T)(nil) or &T{}, and tables, given as
+// *Table, on their binds. What is declared is what [Extension.CreateAll] and
+// [Extension.DropAll] work on. It also does Bun's RegisterModel, so that
+// many-to-many relations work; the order of the models does not matter.
+//
+// A model that is only queried need not be registered, unless it has a
+// many-to-many relation.
+//
+// If anything is wrong nothing is registered, and all faults are returned
+// joined, each a [*ModelError]: a bind key that has no engine (it unwraps to
+// [*UnknownBindError]), that is ambiguous or whose method panics; two things
+// with one table name on one bind; what is not a struct; a Table that is not
+// well formed; a reference or a many-to-many table on another bind.
+//
+// Relations to a model of another bind are taken out of what Bun knows, so
+// that using one fails by name instead of reading a table of the wrong
+// database.
+//
+// Registering the same thing again is fine.
+func (x *Extension) Register(models ...any) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+
+	r := registration{x: x, tables: make(map[*engine]map[string]*planned)}
+	for i, model := range models {
+		r.plan(i, model)
+	}
+	r.rehearse()
+	r.checkReferences()
+	if len(r.faults) > 0 {
+		r.forget()
+		return errors.Join(r.faults...)
+	}
+	r.commit()
+	return nil
+}
+
+// A registration is one call of Register: everything is planned and rehearsed
+// before anything is changed.
+type registration struct {
+	x       *Extension
+	models  []*planned                      // In the order that Bun has to build them in.
+	claimed []*planned                      // What has its table name, models and tables.
+	tables  map[*engine]map[string]*planned // The same by folded name.
+	faults  []error
+}
+
+// planned is one thing to be registered.
+type planned struct {
+	e    *engine
+	name driver.TableName
+	turn int // Position among the arguments of Register.
+
+	typ reflect.Type // Of a model.
+	def *Table       // Of a Table: a copy.
+
+	original *Table
+}
+
+// label is what messages call it.
+func (p *planned) label() string {
+	if p.def != nil {
+		return p.def.qualified()
+	}
+	return p.typ.String()
+}
+
+func (r *registration) fault(model, bind string, err error) {
+	r.faults = append(r.faults, &ModelError{Model: model, Bind: bind, Err: err})
+}
+
+// plan finds out what model is and where it belongs.
+func (r *registration) plan(turn int, model any) {
+	if t, ok := model.(*Table); ok {
+		r.planTable(turn, t)
+		return
+	}
+	t := reflect.TypeOf(model)
+	if t == nil || t.Kind() != reflect.Pointer && t.Kind() != reflect.Struct || t == reflect.TypeFor[Table]() {
+		r.fault(fmt.Sprintf("%T", model), DefaultBind, errors.New("not a model: give a (*T)(nil) of a struct, or a *Table"))
+		return
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		r.fault(fmt.Sprintf("%T", model), DefaultBind, errors.New("not a struct: give a (*T)(nil) of a struct, or a *Table"))
+		return
+	}
+	key, err := bindKeyOf(t)
+	if err != nil {
+		r.fault(t.String(), DefaultBind, err)
+		return
+	}
+	e, err := r.x.engine(key)
+	if err != nil {
+		r.fault(t.String(), key, err)
+		return
+	}
+	r.models = append(r.models, &planned{e: e, typ: t, turn: turn})
+}
+
+func (r *registration) planTable(turn int, t *Table) {
+	if t == nil {
+		r.fault("*Table", DefaultBind, errors.New("nil"))
+		return
+	}
+	if t.of != nil && r.x.engines[t.of.e.key] == t.of.e {
+		return // A copy from Metadata: registered already.
+	}
+	if _, ok := r.x.routes.table(t); ok {
+		return
+	}
+	faults := checkTable(t)
+	e, err := r.x.engine(t.BindKey)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	for _, err := range faults {
+		r.fault(t.qualified(), t.BindKey, err)
+	}
+	if len(faults) == 0 {
+		p := &planned{e: e, name: driver.TableName{Schema: t.Schema, Name: t.Name}, turn: turn, def: t.clone(), original: t}
+		r.claim(p)
+	}
+}
+
+// claim takes the table name of p on its bind.
+func (r *registration) claim(p *planned) bool {
+	full := (&Table{Schema: p.name.Schema, Name: p.name.Name}).qualified()
+	name := p.e.metadata.fold(full)
+	if d := p.e.metadata.lookup(full); d != nil {
+		if p.def == nil && d.table.Type == p.typ {
+			return false // The same model again.
+		}
+		r.fault(p.label(), p.e.key, fmt.Errorf("its table %q is registered on %s already, as %s: "+
+			"rename one of them, or move it to another bind", full, bindName(p.e.key), d.label()))
+		return false
+	}
+	if r.tables[p.e] == nil {
+		r.tables[p.e] = make(map[string]*planned)
+	}
+	if other := r.tables[p.e][name]; other != nil {
+		if other.original != p.original || other.typ != p.typ {
+			r.fault(p.label(), p.e.key, fmt.Errorf("its table %q on %s is also that of %s: "+
+				"rename one of them, or move it to another bind", full, bindName(p.e.key), other.label()))
+		}
+		return false
+	}
+	r.tables[p.e][name] = p
+	r.claimed = append(r.claimed, p)
+	return true
+}
+
+// label is what messages call d.
+func (d *declared) label() string {
+	if d.def != nil {
+		return "Table " + d.fullName()
+	}
+	return d.table.Type.String()
+}
+
+// rehearse lets Bun build its tables in a scratch registry, where a panic
+// does no harm, and learns the models' table names from them. Models with
+// many-to-many relations come last: Bun wants the tables between them to be
+// there.
+func (r *registration) rehearse() {
+	var accepted []*planned
+	for _, last := range []bool{false, true} {
+		for _, p := range r.models {
+			if hasM2M(p.typ) == last && r.rehearseModel(p) {
+				accepted = append(accepted, p)
+			}
+		}
+	}
+	r.models = accepted
+}
+
+func (r *registration) rehearseModel(p *planned) bool {
+	for _, name := range m2mTables(p.typ) {
+		if err := r.findM2M(p.e, name); err != nil {
+			r.fault(p.typ.String(), p.e.key, err)
+			return false
+		}
+	}
+	table, err := r.x.rehearse(p.e, p.typ)
+	if err != nil {
+		r.fault(p.typ.String(), p.e.key, err)
+		return false
+	}
+
+	schemaName, name := splitName(table.Name)
+	if schemaName != "" {
+		err = checkName("schema", schemaName)
+	}
+	if err = errors.Join(err, checkName("table", name), checkFields(table)); err != nil {
+		r.fault(p.typ.String(), p.e.key, err)
+		return false
+	}
+	p.name = driver.TableName{Schema: schemaName, Name: name}
+	return r.claim(p)
+}
+
+func checkFields(t *schema.Table) error {
+	var errs []error
+	for _, f := range t.Fields {
+		errs = append(errs, checkName("column", f.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// findM2M returns an error unless the table of a many-to-many relation is on e.
+func (r *registration) findM2M(e *engine, name string) error {
+	if e.scratchTables().ByName(name) != nil {
+		return nil
+	}
+	if other := r.bindOfTable(e, name); other != nil {
+		return fmt.Errorf("its many-to-many table %q is on %s and not on %s: both ends and the table between them have to be on one bind",
+			name, bindName(other.key), bindName(e.key))
+	}
+	return fmt.Errorf("its many-to-many table %q has no model on %s: register that model too", name, bindName(e.key))
+}
+
+// bindOfTable returns an engine other than e that has, or is about to have, a
+// table of that name.
+func (r *registration) bindOfTable(e *engine, name string) *engine {
+	for _, key := range r.x.keys() {
+		other := r.x.engines[key]
+		if other == e {
+			continue
+		}
+		if other.metadata.lookup(name) != nil || r.tables[other][other.metadata.fold(name)] != nil {
+			return other
+		}
+	}
+	return nil
+}
+
+// checkReferences finds references of Tables to a table of another bind.
+func (r *registration) checkReferences() {
+	for _, p := range r.claimed {
+		if p.def != nil {
+			r.checkReferencesOf(p.e, p)
+		}
+	}
+}
+
+func (r *registration) checkReferencesOf(e *engine, p *planned) {
+	for _, c := range p.def.Columns {
+		if c.References == "" {
+			continue
+		}
+		parent, _ := splitName(c.References)
+		if e.metadata.lookup(parent) != nil || r.tables[e][e.metadata.fold(parent)] != nil {
+			continue
+		}
+		if other := r.bindOfTable(e, parent); other != nil {
+			r.fault(p.label(), e.key, fmt.Errorf("column %q: References %q: that table is on %s and not on %s: "+
+				"a foreign key cannot leave its database", c.Name, c.References, bindName(other.key), bindName(e.key)))
+		}
+	}
+}
+
+// forget drops the scratch registries that know of models which are not registered.
+func (r *registration) forget() {
+	for _, e := range r.x.engines {
+		e.scratch = nil
+	}
+}
+
+// commit registers what was planned.
+func (r *registration) commit() {
+	for _, p := range r.models {
+		r.x.prepare(p.e, p.typ)
+	}
+	slices.SortFunc(r.claimed, func(a, b *planned) int { return a.turn - b.turn })
+	for _, p := range r.claimed {
+		d := &declared{e: p.e, name: p.name, def: p.def}
+		if p.def != nil {
+			d.table = structTable(p.e, p.def)
+			r.x.routes.addTable(p.original, d)
+		} else {
+			d.table = p.e.db.Table(p.typ)
+		}
+		d.model = reflect.Zero(reflect.PointerTo(d.table.Type)).Interface()
+		p.e.metadata.add(d)
+	}
+	r.x.routes.forgetFailures()
+}

@@ -1,0 +1,165 @@
+package echobun
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/uptrace/bun/schema"
+)
+
+// Bun builds its description of a type when it first meets it. If that
+// panics, as it does for a many-to-many relation whose table it has not met,
+// the type is broken in that registry for good. So every type with relations
+// is built in a scratch registry first.
+
+// scratchDialect is an engine's dialect with a registry of its own.
+type scratchDialect struct {
+	schema.Dialect
+
+	tables *schema.Tables
+}
+
+func (d *scratchDialect) Tables() *schema.Tables { return d.tables }
+
+// scratchTables returns the engine's scratch registry, made anew with what is
+// registered if the last one was thrown away. It needs the extension's mu.
+func (e *engine) scratchTables() *schema.Tables {
+	if e.scratch != nil {
+		return e.scratch
+	}
+	d := &scratchDialect{Dialect: e.db.Dialect()}
+	d.tables = schema.NewTables(d)
+	for _, last := range []bool{false, true} {
+		for _, known := range e.metadata.declared() {
+			if known.def == nil && hasM2M(known.table.Type) == last {
+				d.tables.Get(known.table.Type)
+			}
+		}
+	}
+	e.scratch = d.tables
+	return e.scratch
+}
+
+// rehearse builds a type, and those it has relations to on the same bind, in
+// the scratch registry. After an error the scratch registry must be thrown
+// away. It needs x.mu.
+func (x *Extension) rehearse(e *engine, typ reflect.Type) (table *schema.Table, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+
+	table = e.scratchTables().Get(typ)
+	for _, rel := range relations(table) {
+		key, err := bindKeyOf(rel.JoinTable.Type)
+		if err != nil {
+			return nil, fmt.Errorf("relation %s: %w", rel.Field.GoName, err)
+		}
+		if key == e.key {
+			e.scratchTables().Get(rel.JoinTable.Type)
+		}
+	}
+	return table, nil
+}
+
+// prepare builds a type that was rehearsed in the engine's own registry, and
+// takes out its relations to models of other binds. It needs x.mu.
+func (x *Extension) prepare(e *engine, typ reflect.Type) {
+	if e.prepared[typ] {
+		return
+	}
+	if e.prepared == nil {
+		e.prepared = make(map[reflect.Type]bool)
+	}
+	e.prepared[typ] = true
+
+	table := e.db.Table(typ)
+	for _, rel := range relations(table) {
+		related := rel.JoinTable.Type
+		if key, err := bindKeyOf(related); err != nil || key != e.key {
+			delete(table.Relations, rel.Field.GoName)
+			continue
+		}
+		if rel.M2MTable != nil {
+			x.addJoin(rel.M2MTable.Type)
+		}
+		if hasRelations(related) {
+			x.prepare(e, related)
+		}
+	}
+}
+
+// addJoin remembers the model of a many-to-many table. It needs x.mu.
+func (x *Extension) addJoin(typ reflect.Type) {
+	for _, known := range x.joins {
+		if known == typ {
+			return
+		}
+	}
+	x.joins = append(x.joins, typ)
+	x.failing.Table(typ)
+	x.joinCount.Store(int64(len(x.joins)))
+}
+
+// learnJoins makes the models of all many-to-many tables known to the
+// engine's dialect, so that a model can be used there through Bind though its
+// home is another bind.
+func (e *engine) learnJoins(x *Extension) {
+	if e.joins.Load() == x.joinCount.Load() {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+
+	for _, typ := range x.joins[e.joins.Load():] {
+		e.db.Table(typ)
+	}
+	e.joins.Store(int64(len(x.joins)))
+}
+
+// hasRelations reports whether a model may have relations.
+func hasRelations(t reflect.Type) bool {
+	return anyTag(t, make(map[reflect.Type]bool), func(option string) bool {
+		return strings.HasPrefix(option, "rel:") || strings.HasPrefix(option, "m2m:")
+	})
+}
+
+// hasM2M reports whether a model has many-to-many relations.
+func hasM2M(t reflect.Type) bool { return len(m2mTables(t)) > 0 }
+
+// m2mTables returns the names of the tables between a model and those it has
+// many-to-many relations to.
+func m2mTables(t reflect.Type) []string {
+	var names []string
+	anyTag(t, make(map[reflect.Type]bool), func(option string) bool {
+		if name, ok := strings.CutPrefix(option, "m2m:"); ok {
+			names = append(names, name)
+		}
+		return false
+	})
+	return names
+}
+
+// anyTag reports whether an option of a bun tag, of t or what it embeds,
+// makes found true.
+func anyTag(t reflect.Type, seen map[reflect.Type]bool, found func(option string) bool) bool {
+	t = indirect(t)
+	if t.Kind() != reflect.Struct || seen[t] {
+		return false
+	}
+	seen[t] = true
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous && anyTag(f.Type, seen, found) {
+			return true
+		}
+		for option := range strings.SplitSeq(f.Tag.Get("bun"), ",") {
+			if found(option) || strings.HasPrefix(option, "embed:") && anyTag(f.Type, seen, found) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,127 @@
+package echobun
+
+import (
+	"errors"
+	"reflect"
+	"sync"
+)
+
+// routes remembers the engine of each type and table that was asked for. A
+// look-up takes no lock. The zero value is ready to use.
+type routes struct {
+	types  sync.Map // reflect.Type as it was given (*T, *[]T, ...) to *route.
+	tables sync.Map // *Table to *declared.
+}
+
+// A route is where the queries of a type go.
+type route struct {
+	e   *engine
+	err error
+}
+
+func (r *routes) table(t *Table) (*declared, bool) {
+	v, ok := r.tables.Load(t)
+	if !ok {
+		return nil, false
+	}
+	d, ok := v.(*declared)
+	return d, ok
+}
+
+func (r *routes) addTable(t *Table, d *declared) { r.tables.Store(t, d) }
+
+// forgetFailures makes types that could not be routed be looked at again.
+func (r *routes) forgetFailures() {
+	r.types.Range(func(t, v any) bool {
+		if found, ok := v.(*route); ok && found.err != nil {
+			r.types.Delete(t)
+		}
+		return true
+	})
+}
+
+// route returns the engine of a model or a table.
+func (x *Extension) route(modelOrTable any) (*engine, error) {
+	switch t := modelOrTable.(type) {
+	case *Table:
+		e, _, err := x.routeTable(t)
+		return e, err
+	case Table:
+		e, _, err := x.routeTable(&t)
+		return e, err
+	}
+	return x.routeModel(modelOrTable)
+}
+
+// routeModel returns the engine of a model, or the default one for what is
+// no model.
+func (x *Extension) routeModel(model any) (*engine, error) {
+	t := reflect.TypeOf(model)
+	if v, ok := x.routes.types.Load(t); ok {
+		if found, ok := v.(*route); ok {
+			return found.e, found.err
+		}
+	}
+	return x.findRoute(t)
+}
+
+// findRoute finds the engine of a type that is asked for for the first time.
+func (x *Extension) findRoute(t reflect.Type) (*engine, error) {
+	if t == nil {
+		return x.engine(DefaultBind)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+
+	found := new(route)
+	found.e, found.err = x.resolve(t)
+	x.routes.types.Store(t, found)
+	return found.e, found.err
+}
+
+// resolve returns the engine of a type. It needs x.mu.
+func (x *Extension) resolve(t reflect.Type) (*engine, error) {
+	typ, ok := modelType(t)
+	if !ok {
+		return x.engine(DefaultBind)
+	}
+	if typ == reflect.TypeFor[Table]() {
+		return nil, &ModelError{Model: t.String(), Err: errors.New("a Table is no model: use the builder's Table method")}
+	}
+
+	key, err := bindKeyOf(typ)
+	if err != nil {
+		return nil, &ModelError{Model: typ.String(), Err: err}
+	}
+	e, err := x.engine(key)
+	if err != nil {
+		return nil, err
+	}
+	if hasRelations(typ) {
+		if _, err := x.rehearse(e, typ); err != nil {
+			e.scratch = nil
+			return nil, &ModelError{Model: typ.String(), Bind: key, Err: err}
+		}
+		x.prepare(e, typ)
+	}
+	return e, nil
+}
+
+// routeTable returns the engine of a table and its name with the schema.
+func (x *Extension) routeTable(t *Table) (*engine, string, error) {
+	if t == nil {
+		return nil, "", &ModelError{Model: "*Table", Err: errors.New("nil")}
+	}
+	if d, ok := x.routes.table(t); ok {
+		return d.e, d.fullName(), nil
+	}
+	if t.of != nil && x.engines[t.of.e.key] == t.of.e {
+		return t.of.e, t.of.fullName(), nil
+	}
+
+	if err := checkTableName(t); err != nil {
+		return nil, "", &ModelError{Model: t.qualified(), Bind: t.BindKey, Err: err}
+	}
+	e, err := x.engine(t.BindKey)
+	return e, t.qualified(), err
+}

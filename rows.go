@@ -1,0 +1,117 @@
+package echobun
+
+import (
+	"database/sql/driver"
+	"errors"
+	"io"
+	"reflect"
+)
+
+// rows are a driver's rows. What a driver's rows don't know about their
+// columns is answered as database/sql would.
+type rows struct {
+	inner driver.Rows
+	c     *conn
+	query string
+	held  bool // They keep a connection from the pool.
+}
+
+var (
+	_ driver.RowsNextResultSet              = (*rows)(nil)
+	_ driver.RowsColumnTypeScanType         = (*rows)(nil)
+	_ driver.RowsColumnTypeDatabaseTypeName = (*rows)(nil)
+	_ driver.RowsColumnTypeLength           = (*rows)(nil)
+	_ driver.RowsColumnTypeNullable         = (*rows)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
+)
+
+func (c *conn) newRows(query string, inner driver.Rows) *rows {
+	r := c.spare
+	if r == nil {
+		r = new(rows)
+	}
+	c.spare = nil
+	*r = rows{inner: inner, c: c, query: query, held: !c.inTx}
+	if r.held {
+		c.e.pool.held.Add(1)
+	}
+	return r
+}
+
+func (r *rows) Columns() []string { return r.inner.Columns() }
+
+func (r *rows) Next(dest []driver.Value) error {
+	err := r.inner.Next(dest)
+	if err == nil || err == io.EOF { //nolint:errorlint // Compared as database/sql does.
+		return err
+	}
+	return r.c.e.wrap(operation(r.query), err)
+}
+
+// Close closes the rows. database/sql calls it once and touches them no more,
+// so they can serve the connection's next query.
+func (r *rows) Close() error {
+	err := r.inner.Close()
+	c, query := r.c, r.query
+	if r.held {
+		c.e.pool.held.Add(-1)
+	}
+	*r = rows{}
+	c.spare = r
+	if err != nil {
+		return c.e.wrap(operation(query), err)
+	}
+	return nil
+}
+
+func (r *rows) HasNextResultSet() bool {
+	next, ok := r.inner.(driver.RowsNextResultSet)
+	return ok && next.HasNextResultSet()
+}
+
+func (r *rows) NextResultSet() error {
+	next, ok := r.inner.(driver.RowsNextResultSet)
+	if !ok {
+		return io.EOF
+	}
+	err := next.NextResultSet()
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return r.c.e.wrap(operation(r.query), err)
+}
+
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	if t, ok := r.inner.(driver.RowsColumnTypeScanType); ok {
+		return t.ColumnTypeScanType(i)
+	}
+	return reflect.TypeFor[any]()
+}
+
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	if t, ok := r.inner.(driver.RowsColumnTypeDatabaseTypeName); ok {
+		return t.ColumnTypeDatabaseTypeName(i)
+	}
+	return ""
+}
+
+func (r *rows) ColumnTypeLength(i int) (int64, bool) {
+	if t, ok := r.inner.(driver.RowsColumnTypeLength); ok {
+		return t.ColumnTypeLength(i)
+	}
+	return 0, false
+}
+
+func (r *rows) ColumnTypeNullable(i int) (nullable, known bool) {
+	if t, ok := r.inner.(driver.RowsColumnTypeNullable); ok {
+		return t.ColumnTypeNullable(i)
+	}
+	return false, false
+}
+
+func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, known bool) {
+	if t, ok := r.inner.(driver.RowsColumnTypePrecisionScale); ok {
+		return t.ColumnTypePrecisionScale(i)
+	}
+	return 0, 0, false
+}

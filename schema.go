@@ -1,0 +1,313 @@
+package echobun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/driver"
+)
+
+// lockWait bounds the wait for locks of CreateAll and DropAll where the
+// context has no earlier deadline.
+const lockWait = 10 * time.Second
+
+// CreateAll makes the tables and indexes that are declared and missing: of
+// the binds with those keys, of all binds that have something declared if no
+// key is given, and of none for an empty slice that is spread into it. It
+// never alters what exists; an index is made only together with its table.
+//
+// It needs an active app context. Every key is checked before the first
+// statement. Binds run at the same time, and one that fails does not stop the
+// others; the error joins a [*BindError] for each. Within a bind parents come
+// before their children, and all is one transaction where the database has
+// transactional DDL. Several processes may call it at once.
+//
+// Other errors are [ErrNoAppContext], [ErrAppContextEnded], [ErrClosed],
+// [*UnknownBindError], and [*ConfigError] for a bind that is Unmanaged.
+func (x *Extension) CreateAll(ctx context.Context, binds ...string) error {
+	return x.forBinds(ctx, binds, createTables)
+}
+
+// DropAll drops the tables that are declared and exist, children first, and
+// nothing else. Which binds, and its errors, are as for [Extension.CreateAll].
+// A table that is not declared and refers to one that is makes its bind fail.
+func (x *Extension) DropAll(ctx context.Context, binds ...string) error {
+	return x.forBinds(ctx, binds, dropTables)
+}
+
+// forBinds runs do on the engines of the keys, all at the same time.
+func (x *Extension) forBinds(ctx context.Context, keys []string, do func(context.Context, *engine) error) error {
+	if _, err := x.Session(ctx); err != nil {
+		return err
+	}
+	engines, err := x.managed(keys)
+	if err != nil {
+		return err
+	}
+
+	errs := make([]error, len(engines))
+	panics := make([]any, len(engines))
+	var wg sync.WaitGroup
+	for i, e := range engines {
+		wg.Go(func() {
+			defer func() { panics[i] = recover() }()
+			errs[i] = do(ctx, e)
+		})
+	}
+	wg.Wait()
+
+	for _, p := range panics {
+		if p != nil {
+			panic(p) // A model hook's, on the caller's goroutine where Recover sees it.
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// managed returns the engines of the keys, each once; for nil those that have
+// something declared and are not Unmanaged.
+func (x *Extension) managed(keys []string) ([]*engine, error) {
+	if keys == nil {
+		var all []*engine
+		for _, key := range x.keys() {
+			if e := x.engines[key]; !e.unmanaged && len(e.metadata.declared()) > 0 {
+				all = append(all, e)
+			}
+		}
+		return all, nil
+	}
+
+	var engines []*engine
+	var errs []error
+	for _, key := range keys {
+		e, err := x.engine(key)
+		if err == nil && e.unmanaged {
+			err = &ConfigError{Bind: key, Field: "Unmanaged", Err: errors.New("CreateAll and DropAll leave this bind alone")}
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !slices.Contains(engines, e) {
+			engines = append(engines, e)
+		}
+	}
+	return engines, errors.Join(errs...)
+}
+
+// schemaChange is a change of one bind's tables, on a connection of its own.
+type schemaChange struct {
+	e   *engine
+	ddl driver.DDL // Nil if the driver has none.
+	db  bun.IDB
+}
+
+// changeSchema runs do on a connection that is ready for DDL.
+func changeSchema(ctx context.Context, e *engine, op string, do func(*schemaChange) error) (err error) {
+	conn, err := e.db.Conn(ctx)
+	if err != nil {
+		return e.wrap(op, err)
+	}
+	defer conn.Close()
+
+	ddl, ok := e.drv.(driver.DDL)
+	if !ok {
+		return e.wrap(op, do(&schemaChange{e: e, db: conn}))
+	}
+	db, finish, err := ddl.BeginDDL(ctx, conn, lockWait)
+	if err != nil {
+		return e.wrap(op, err)
+	}
+	finished := false
+	defer func() {
+		if !finished {
+			_ = finish(errors.New("panic"))
+		}
+	}()
+	err = do(&schemaChange{e: e, ddl: ddl, db: db})
+	finished = true
+	return e.wrap(op, errors.Join(err, finish(err)))
+}
+
+func createTables(ctx context.Context, e *engine) error {
+	return changeSchema(ctx, e, "CREATE TABLE", func(c *schemaChange) error {
+		tables := inOrder(e.metadata.declared())
+		existing, err := c.existing(ctx, tables)
+		if err != nil {
+			return err
+		}
+
+		var late []lateKey
+		present := existing
+		for _, d := range tables {
+			if existing[d.fullName()] {
+				if err := c.reportMissingIndexes(ctx, d); err != nil {
+					return err
+				}
+				continue
+			}
+			later, err := c.create(ctx, d, present)
+			if err != nil {
+				return fmt.Errorf("table %q: %w", d.fullName(), err)
+			}
+			late = append(late, later...)
+		}
+		return c.addKeys(ctx, late)
+	})
+}
+
+// existing returns which of the tables exist, by their full names.
+func (c *schemaChange) existing(ctx context.Context, tables []*declared) (map[string]bool, error) {
+	existing := make(map[string]bool)
+	if c.ddl == nil || len(tables) == 0 {
+		return existing, nil
+	}
+	names := make([]driver.TableName, len(tables))
+	for i, d := range tables {
+		names[i] = d.name
+	}
+	found, err := c.ddl.ExistingTables(ctx, c.db, names)
+	for _, name := range found {
+		existing[(&Table{Schema: name.Schema, Name: name.Name}).qualified()] = true
+	}
+	return existing, err
+}
+
+// A lateKey is a foreign key whose parent did not exist when its table was made.
+type lateKey struct {
+	d   *declared
+	key foreignKey
+}
+
+// create makes a table with its indexes, and returns the foreign keys that
+// have to wait. Present are the tables that exist; d joins them.
+func (c *schemaChange) create(ctx context.Context, d *declared, present map[string]bool) ([]lateKey, error) {
+	present[d.fullName()] = true
+	q := c.db.NewCreateTable().Model(d.model).IfNotExists()
+
+	var late []lateKey
+	for _, key := range d.foreignKeys(c.e.metadata.x.foreignKeys) {
+		if c.ddl != nil && c.ddl.LateForeignKeys() && !present[key.parent] && c.e.metadata.lookup(key.parent) != nil {
+			late = append(late, lateKey{d, key})
+			continue
+		}
+		query, args := key.clause()
+		q = q.ForeignKey(query, args...)
+	}
+	if _, err := q.Exec(ctx); err != nil {
+		return nil, err
+	}
+	return late, c.createIndexes(ctx, d)
+}
+
+// clause returns the key as it stands in CREATE TABLE after FOREIGN KEY.
+func (k foreignKey) clause() (string, []any) {
+	query, args := "(?) REFERENCES ? (?)", []any{idents(k.columns), bun.Ident(k.parent), idents(k.parentColumns)}
+	if k.actions != "" {
+		query, args = query+" ?", append(args, bun.Safe(k.actions))
+	}
+	return query, args
+}
+
+func (c *schemaChange) addKeys(ctx context.Context, late []lateKey) error {
+	for _, l := range late {
+		clause, args := l.key.clause()
+		args = append([]any{bun.Ident(l.d.fullName())}, args...)
+		if _, err := c.db.ExecContext(ctx, "ALTER TABLE ? ADD FOREIGN KEY "+clause, args...); err != nil {
+			return fmt.Errorf("foreign key of table %q: %w", l.d.fullName(), err)
+		}
+	}
+	return nil
+}
+
+func (c *schemaChange) createIndexes(ctx context.Context, d *declared) error {
+	if d.def == nil {
+		return nil
+	}
+	for _, ix := range d.def.Indexes {
+		q := c.db.NewCreateIndex().Model(d.model).Index(d.def.indexName(ix)).Column(ix.Columns...)
+		if c.ddl == nil {
+			q = q.IfNotExists()
+		}
+		if ix.Unique {
+			q = q.Unique()
+		}
+		if _, err := q.Exec(ctx); err != nil {
+			return fmt.Errorf("index %q: %w", d.def.indexName(ix), err)
+		}
+	}
+	return nil
+}
+
+// reportMissingIndexes logs the indexes that an existing table should have.
+func (c *schemaChange) reportMissingIndexes(ctx context.Context, d *declared) error {
+	if d.def == nil || len(d.def.Indexes) == 0 {
+		return nil
+	}
+	names, err := c.ddl.ExistingIndexes(ctx, c.db, d.name)
+	if err != nil {
+		return err
+	}
+	for _, ix := range d.def.Indexes {
+		if name := d.def.indexName(ix); !slices.Contains(names, name) {
+			c.e.metadata.x.logger.WarnContext(ctx, "echobun: an existing table has not got a declared index, and CreateAll does not alter it",
+				"bind", c.e.key, "table", d.fullName(), "index", name)
+		}
+	}
+	return nil
+}
+
+func dropTables(ctx context.Context, e *engine) error {
+	return changeSchema(ctx, e, "DROP TABLE", func(c *schemaChange) error {
+		tables := inOrder(e.metadata.declared())
+		slices.Reverse(tables)
+		if c.ddl == nil {
+			return c.dropEach(ctx, tables)
+		}
+
+		existing, err := c.existing(ctx, tables)
+		if err != nil {
+			return err
+		}
+		var names []driver.TableName
+		for _, d := range tables {
+			if existing[d.fullName()] {
+				names = append(names, d.name)
+			}
+		}
+		if len(names) == 0 {
+			return nil
+		}
+		return c.ddl.DropTables(ctx, c.db, names)
+	})
+}
+
+func (c *schemaChange) dropEach(ctx context.Context, tables []*declared) error {
+	for _, d := range tables {
+		if _, err := c.db.NewDropTable().Model(d.model).IfExists().Exec(ctx); err != nil {
+			return fmt.Errorf("table %q: %w", d.fullName(), err)
+		}
+	}
+	return nil
+}
+
+// idents are names, quoted and separated by commas.
+type idents []string
+
+// AppendQuery implements schema.QueryAppender.
+func (names idents) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = gen.AppendName(b, name)
+	}
+	return b, nil
+}

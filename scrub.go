@@ -1,0 +1,102 @@
+package echobun
+
+import "strings"
+
+// scrub replaces every literal in a statement with a question mark. Bun
+// leaves arguments out of most templates, but writes the keys of related rows
+// into the queries of has-many and many-to-many relations.
+//
+// MySQL differs from the others: a double quote begins a string there and not
+// a name, and a backslash in a string escapes what follows.
+func scrub(statement string, mysql bool) string {
+	var b strings.Builder
+	b.Grow(len(statement))
+	for i := 0; i < len(statement); {
+		end, literal := token(statement, i, mysql)
+		if literal {
+			b.WriteByte('?')
+		} else {
+			b.WriteString(statement[i:end])
+		}
+		i = end
+	}
+	return b.String()
+}
+
+// token returns where the token that begins at i ends, and whether it is a
+// literal.
+func token(s string, i int, mysql bool) (end int, literal bool) {
+	c := s[i]
+	switch {
+	case c == '\'':
+		return quoted(s, i, mysql), true
+	case c == '"':
+		return quoted(s, i, mysql), mysql
+	case c == '`':
+		return quoted(s, i, false), false
+	case isDigit(c):
+		return number(s, i), true
+	case c == '$' && dollarTag(s, i) != "":
+		return dollarQuoted(s, i), true
+	case isLetter(c) || c >= 0x80:
+		return word(s, i, mysql)
+	}
+	return i + 1, false
+}
+
+// quoted returns the end of what the quote at i begins. A doubled quote does
+// not end it, nor, with escapes, does one behind a backslash.
+func quoted(s string, i int, escapes bool) int {
+	quote := s[i]
+	for i++; i < len(s); i++ {
+		switch {
+		case escapes && s[i] == '\\':
+			i++
+		case s[i] == quote && i+1 < len(s) && s[i+1] == quote:
+			i++
+		case s[i] == quote:
+			return i + 1
+		}
+	}
+	return len(s)
+}
+
+func number(s string, i int) int {
+	for i < len(s) && (isDigit(s[i]) || isLetter(s[i]) || s[i] == '.') {
+		i++
+	}
+	return i
+}
+
+// word returns the end of the word at i. A word that stands before a quote,
+// as in X'00', is part of the literal; in PostgreSQL's E'\n' it brings escapes.
+func word(s string, i int, mysql bool) (end int, literal bool) {
+	for end = i; end < len(s) && (isLetter(s[end]) || isDigit(s[end]) || s[end] == '$' || s[end] >= 0x80); {
+		end++
+	}
+	if end < len(s) && s[end] == '\'' {
+		return quoted(s, end, mysql || s[i:end] == "E" || s[i:end] == "e"), true
+	}
+	return end, false
+}
+
+// dollarTag returns the tag of a dollar-quoted string that begins at i, with
+// its dollars, or "".
+func dollarTag(s string, i int) string {
+	end := i + 1
+	for end < len(s) && (isLetter(s[end]) || isDigit(s[end])) {
+		end++
+	}
+	if end < len(s) && s[end] == '$' {
+		return s[i : end+1]
+	}
+	return ""
+}
+
+func dollarQuoted(s string, i int) int {
+	tag := dollarTag(s, i)
+	if n := strings.Index(s[i+len(tag):], tag); n >= 0 {
+		return i + n + 2*len(tag)
+	}
+	return len(s)
+}

@@ -1,0 +1,71 @@
+package echobun
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+)
+
+// statementLog is the query hook behind LogStatements: a record for each
+// statement, with its template and never its arguments.
+type statementLog struct {
+	bind   string
+	logger *slog.Logger
+}
+
+var _ bun.QueryHook = (*statementLog)(nil)
+
+// hooksOf returns the hooks of an engine: the user's, then the statement log.
+func hooksOf(e *engine, opts EngineOptions, cfg Config, logger *slog.Logger) []bun.QueryHook {
+	hooks := opts.Hooks
+	logs := cfg.LogStatements
+	if opts.LogStatements != nil {
+		logs = *opts.LogStatements
+	}
+	if logs {
+		hooks = append(hooks[:len(hooks):len(hooks)], &statementLog{bind: e.key, logger: logger})
+	}
+	return hooks
+}
+
+// BeforeQuery does nothing.
+func (*statementLog) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+// AfterQuery writes the record.
+func (l *statementLog) AfterQuery(ctx context.Context, event *bun.QueryEvent) {
+	statement := template(event)
+	attrs := []slog.Attr{
+		slog.String("bind", l.bind),
+		slog.String("op", operation(statement)),
+		slog.String("statement", statement),
+		slog.Duration("duration", time.Since(event.StartTime)),
+	}
+	if event.Result != nil {
+		if n, err := event.Result.RowsAffected(); err == nil {
+			attrs = append(attrs, slog.Int64("rows", n))
+		}
+	}
+	if event.Err != nil && !errors.Is(event.Err, sql.ErrNoRows) {
+		attrs = append(attrs, slog.Any("error", event.Err))
+	}
+	l.logger.LogAttrs(ctx, slog.LevelInfo, "echobun: statement", attrs...)
+}
+
+// template returns a statement with placeholders in place of its arguments,
+// and of literals that it was written with.
+func template(event *bun.QueryEvent) string {
+	text := event.QueryTemplate
+	if event.IQuery != nil {
+		b, err := event.IQuery.AppendQuery(schema.NewNopQueryGen(), nil)
+		if err != nil {
+			return event.IQuery.Operation()
+		}
+		text = string(b)
+	}
+	return scrub(text, event.DB.Dialect().IdentQuote() == '`')
+}
