@@ -110,10 +110,12 @@ type schemaChange struct {
 }
 
 // changeSchema runs do on a connection that is ready for DDL.
-func changeSchema(ctx context.Context, e *engine, op string, do func(*schemaChange) error) (err error) {
-	conn, err := e.db.Conn(ctx)
+func changeSchema(ctx context.Context, e *engine, op string, do func(*schemaChange) error) error {
+	waitCtx, w := e.pool.enter(ctx)
+	conn, err := e.db.Conn(waitCtx)
+	e.pool.leave(w)
 	if err != nil {
-		return e.wrap(op, err)
+		return e.statementError(w, op, err)
 	}
 	defer conn.Close()
 
@@ -128,12 +130,25 @@ func changeSchema(ctx context.Context, e *engine, op string, do func(*schemaChan
 	finished := false
 	defer func() {
 		if !finished {
-			_ = finish(errors.New("panic"))
+			_ = finish(errors.New("panic")) // Of a model hook; it goes on.
 		}
 	}()
 	err = do(&schemaChange{e: e, ddl: ddl, db: db})
 	finished = true
-	return e.wrap(op, errors.Join(err, finish(err)))
+	if finishErr := finish(err); err == nil {
+		err = finishErr
+	}
+	return e.wrap(op, err)
+}
+
+// failed names the table or index that could not be made or dropped.
+func (c *schemaChange) failed(op, name string, err error) error {
+	cause, class := err, c.e.classify(err)
+	var inner *BindError
+	if errors.As(err, &inner) {
+		cause, class = inner.Err, inner.class
+	}
+	return &BindError{Bind: c.e.key, Op: fmt.Sprintf("%s %q", op, name), Err: cause, class: class}
 }
 
 func createTables(ctx context.Context, e *engine) error {
@@ -155,7 +170,7 @@ func createTables(ctx context.Context, e *engine) error {
 			}
 			later, err := c.create(ctx, d, present)
 			if err != nil {
-				return fmt.Errorf("table %q: %w", d.fullName(), err)
+				return err
 			}
 			late = append(late, later...)
 		}
@@ -202,7 +217,7 @@ func (c *schemaChange) create(ctx context.Context, d *declared, present map[stri
 		q = q.ForeignKey(query, args...)
 	}
 	if _, err := q.Exec(ctx); err != nil {
-		return nil, err
+		return nil, c.failed("CREATE TABLE", d.fullName(), err)
 	}
 	return late, c.createIndexes(ctx, d)
 }
@@ -221,7 +236,7 @@ func (c *schemaChange) addKeys(ctx context.Context, late []lateKey) error {
 		clause, args := l.key.clause()
 		args = append([]any{bun.Ident(l.d.fullName())}, args...)
 		if _, err := c.db.ExecContext(ctx, "ALTER TABLE ? ADD FOREIGN KEY "+clause, args...); err != nil {
-			return fmt.Errorf("foreign key of table %q: %w", l.d.fullName(), err)
+			return c.failed("ADD FOREIGN KEY to", l.d.fullName(), err)
 		}
 	}
 	return nil
@@ -240,7 +255,7 @@ func (c *schemaChange) createIndexes(ctx context.Context, d *declared) error {
 			q = q.Unique()
 		}
 		if _, err := q.Exec(ctx); err != nil {
-			return fmt.Errorf("index %q: %w", d.def.indexName(ix), err)
+			return c.failed("CREATE INDEX", d.def.indexName(ix), err)
 		}
 	}
 	return nil
@@ -292,7 +307,7 @@ func dropTables(ctx context.Context, e *engine) error {
 func (c *schemaChange) dropEach(ctx context.Context, tables []*declared) error {
 	for _, d := range tables {
 		if _, err := c.db.NewDropTable().Model(d.model).IfExists().Exec(ctx); err != nil {
-			return fmt.Errorf("table %q: %w", d.fullName(), err)
+			return c.failed("DROP TABLE", d.fullName(), err)
 		}
 	}
 	return nil

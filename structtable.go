@@ -8,6 +8,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/driver"
 )
 
 // structTable gives Bun a table without a struct: it makes a struct type with
@@ -82,9 +84,7 @@ func nameColumn(e *engine, table *schema.Table, i int, c Column) {
 
 // defaultExpr returns the default of a column on the engine's database.
 func defaultExpr(e *engine, c Column) string {
-	if d, ok := e.drv.(interface {
-		DefaultExpr(kind, expr string) string
-	}); ok {
+	if d, ok := e.drv.(driver.Defaulter); ok && c.Default != "" {
 		return d.DefaultExpr(c.Type.kind, c.Default)
 	}
 	return c.Default

@@ -23,7 +23,7 @@ import (
 
 // A Driver opens databases of one kind and explains their errors.
 //
-// It grows by optional interfaces only: see [DDL] and [TypeNamer].
+// It grows by optional interfaces only: see [DDL], [TypeNamer] and [Defaulter].
 // Implementations must be safe for concurrent use.
 type Driver interface {
 	// Dialect returns a fresh Bun dialect. A dialect holds the tables of one
@@ -94,6 +94,13 @@ type TypeNamer interface {
 	// TypeName returns the SQL type for one of the portable kinds "text",
 	// "largebinary", "datetime", "json" and "uuid".
 	TypeName(kind string) string
+}
+
+// A Defaulter is a [Driver] whose database wants some defaults in other words.
+type Defaulter interface {
+	// DefaultExpr returns the default expression expr of a column of a
+	// portable kind as the database wants it.
+	DefaultExpr(kind, expr string) string
 }
 
 // DDL is an optional interface of a [Driver]: how tables are made and dropped
