@@ -81,4 +81,3 @@ func perDatabase(t *testing.T, models []any, run func(t *testing.T, x *echobun.E
 		})
 	}
 }
-

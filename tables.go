@@ -127,10 +127,13 @@ func (t Type) goType() reflect.Type {
 // sqlType returns the type's name on a driver's database; empty leaves the
 // choice to Bun.
 func (t Type) sqlType(drv driver.Driver) string {
-	if namer, ok := drv.(driver.TypeNamer); ok {
-		if name := namer.TypeName(t.kind); name != "" {
-			return name
-		}
+	namer, ok := drv.(driver.TypeNamer)
+	if !ok {
+		return t.sql
+	}
+	switch t {
+	case Text, LargeBinary, DateTime, JSON, UUID:
+		return namer.TypeName(t.kind)
 	}
 	return t.sql
 }

@@ -1,0 +1,149 @@
+package echobun_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
+
+// readmeImports are what the README's fragments may use without saying so.
+const readmeImports = `
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echobun/echobun"
+)
+
+var (
+	_ = context.Background
+	_ sql.TxOptions
+	_ = json.Unmarshal
+	_ = errors.Is
+	_ = http.StatusOK
+	_ = time.Second
+	_ echo.Context
+	_ echobun.Config
+)
+`
+
+// readmeScope is what the README's statements may use without declaring it.
+const readmeScope = `
+type Post struct {
+	ID    int64 ` + "`bun:\",pk\"`" + `
+	Title string
+}
+type User struct{ ID int64 ` + "`bun:\",pk\"`" + ` }
+
+var AuditLog = &echobun.Table{Name: "audit_log"}
+
+var (
+	ext *echobun.Extension
+	c   echo.Context
+	ctx context.Context
+	db  *echobun.Session
+	err error
+)
+`
+
+// TestReadmeCompiles builds every Go block of the README: programs as they
+// are, declarations and statements inside a package of their own.
+func TestReadmeCompiles(t *testing.T) {
+	t.Parallel()
+
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	root, err := os.Getwd()
+	require.NoError(t, err)
+
+	dir, replace := t.TempDir(), make(map[string]string)
+	for i, block := range goBlock.FindAllStringSubmatch(string(readme), -1) {
+		name := fmt.Sprintf("block%02d.go", i)
+		source := readmeSource(t, block[1])
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(source), 0o600))
+		replace[filepath.Join(root, "internal", "readme", fmt.Sprintf("block%02d", i), name)] = filepath.Join(dir, name)
+	}
+	require.Greater(t, len(replace), 10, "the README's blocks were not found")
+
+	overlay := filepath.Join(dir, "overlay.json")
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(overlay, text, 0o600))
+
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "./internal/readme/...").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// readmeSource makes a file of a block.
+func readmeSource(t *testing.T, block string) string {
+	t.Helper()
+	if strings.HasPrefix(block, "package ") {
+		return block
+	}
+	declarations := "package readme\n" + readmeImports + block
+	if _, err := parser.ParseFile(token.NewFileSet(), "", declarations, 0); err == nil {
+		return declarations
+	}
+	statements := "package readme\n" + readmeImports + readmeScope + "\nfunc block() error {\n" + block
+	file, err := parser.ParseFile(token.NewFileSet(), "", statements+"\n}", 0)
+	require.NoError(t, err, "%s", block)
+	return statements + use(file) + "\nreturn nil\n}\n"
+}
+
+// use returns statements that use what the function block declares.
+func use(file *ast.File) string {
+	var uses strings.Builder
+	ast.Inspect(file, func(n ast.Node) bool {
+		body, ok := n.(*ast.FuncDecl)
+		if !ok || body.Name.Name != "block" {
+			return true
+		}
+		for _, stmt := range body.Body.List {
+			for _, name := range declaredBy(stmt) {
+				fmt.Fprintf(&uses, "\n_ = %s", name)
+			}
+		}
+		return false
+	})
+	return uses.String()
+}
+
+func declaredBy(stmt ast.Stmt) []string {
+	var names []string
+	switch s := stmt.(type) {
+	case *ast.AssignStmt:
+		for _, left := range s.Lhs {
+			if id, ok := left.(*ast.Ident); ok && s.Tok == token.DEFINE && id.Name != "_" {
+				names = append(names, id.Name)
+			}
+		}
+	case *ast.DeclStmt:
+		ast.Inspect(s, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.ValueSpec); ok {
+				for _, id := range spec.Names {
+					names = append(names, id.Name)
+				}
+			}
+			return true
+		})
+	}
+	return names
+}
