@@ -1,0 +1,148 @@
+package echobun
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// DefaultBind is the bind key of the default bind, which models without a
+// bind key live on.
+const DefaultBind = ""
+
+// A Config says which databases there are and how to reach them. Only
+// DatabaseURI or an entry of Binds is required.
+//
+// It reads from JSON and YAML, with the snake_case of its fields as keys or in
+// Flask-SQLAlchemy's words, and from the environment with [ConfigFromEnv].
+// Logger, and the fields TLS, Hooks and DB of [EngineOptions], can only be set
+// in Go. However it is printed, logged or marshalled, the passwords in its URLs
+// show as ***; but fmt does not ask for that when it prints a struct that holds
+// a Config in an unexported field.
+//
+// [New] does not modify it, and later changes to it have no effect.
+type Config struct { //nolint:recvcheck // Printing needs values, reading a pointer.
+	// DatabaseURI is the URL of the default bind, in the grammar of
+	// [github.com/echobun/echobun/driver.ParseURL]. Empty means that
+	// EngineOptions or Binds has it, or that there is no default bind.
+	// Flask's word: SQLALCHEMY_DATABASE_URI.
+	DatabaseURI string
+
+	// EngineOptions are the options of the default bind alone. They win over
+	// Binds[DefaultBind]; its URL gives way to DatabaseURI. They are unused
+	// when nothing gives the default bind a URL or a DB.
+	// Flask's word: SQLALCHEMY_ENGINE_OPTIONS.
+	EngineOptions EngineOptions
+
+	// Binds are the further databases by bind key: any text of up to 63
+	// bytes without control characters or spaces around it.
+	// Flask's word: SQLALCHEMY_BINDS.
+	Binds Binds
+
+	// Defaults are options for every bind that does not set them itself. URL
+	// and DB must be left out. A bind with a DB of its own only takes
+	// LogStatements, Hooks and Unmanaged from here.
+	Defaults EngineOptions
+
+	// InstancePath is the folder that relative SQLite files live under, made
+	// if it is missing. Empty means the working directory.
+	InstancePath string
+
+	// LogStatements logs the template of every statement, never its
+	// arguments. In text its key is also "echo"; Flask's word: SQLALCHEMY_ECHO.
+	LogStatements bool
+
+	// ForeignKeys makes CreateAll add a foreign key for each belongs-to
+	// relation inside a bind. The References of a [Table] are foreign keys
+	// in any case.
+	ForeignKeys bool
+
+	// Logger takes log records. Nil means [slog.Default].
+	Logger *slog.Logger
+}
+
+// Binds are the options of engines by bind key. In JSON and YAML an entry may
+// be a bare URL, and in YAML the key null is [DefaultBind].
+type Binds map[string]EngineOptions //nolint:recvcheck // As Config.
+
+// EngineOptions are the options of one engine. Either URL or DB is required.
+// The zero value of each other field stands for what Config.Defaults says, or
+// else for the default given here.
+//
+// It reads from JSON and YAML, with the snake_case of its fields as keys, and
+// from a bare URL, also as an [encoding.TextUnmarshaler]. Durations are Go's,
+// as "90s", or numbers of seconds, all negative ones meaning no limit.
+// SQLAlchemy's words are understood:
+//
+//   - pool_size: connections kept, with max_overflow 10 if that is not given;
+//     0 means no limit.
+//   - max_overflow: connections beyond pool_size, which is 5 if it is not
+//     given; -1 means no limit.
+//   - pool_recycle: ConnMaxLifetime; -1 means for ever, 0 a new connection for
+//     each use.
+//   - pool_timeout: PoolTimeout; -1 means for ever, 0 not to wait at all.
+//   - pool_pre_ping: accepted and without effect. The drivers here find dead
+//     connections by themselves, as if it were true.
+//   - echo: LogStatements.
+//
+// Unknown keys, values of the wrong type, and two words for one option are
+// errors, each a [*ConfigError].
+type EngineOptions struct { //nolint:recvcheck // As Config.
+	// URL is the database's, in the grammar of
+	// [github.com/echobun/echobun/driver.ParseURL]:
+	// "postgresql://user:password@host:5432/name", "sqlite:///file.db".
+	URL string
+
+	// MaxOpenConns is the largest number of connections at a time.
+	// Default: 15, for SQLite 100. Negative means no limit.
+	MaxOpenConns int
+
+	// MaxIdleConns is how many connections are kept when nobody uses them; it
+	// must not be more than MaxOpenConns. Default: MaxOpenConns. Negative
+	// means no limit.
+	MaxIdleConns int
+
+	// ConnMaxLifetime is the age at which a connection is replaced.
+	// Default: 30 minutes, for MySQL 5 minutes, for SQLite no limit. Negative
+	// means no limit.
+	ConnMaxLifetime time.Duration
+
+	// ConnMaxIdleTime is how long a connection may be unused before it is
+	// closed. Default: 5 minutes, for SQLite no limit. Negative means no limit.
+	ConnMaxIdleTime time.Duration
+
+	// PoolTimeout is the longest wait for a free connection, after which
+	// statements fail with [ErrPoolTimeout]. Default: 30 seconds. Negative
+	// means no limit.
+	PoolTimeout time.Duration
+
+	// ConnectTimeout is how long it may take to open a connection: dialling,
+	// TLS and authentication. Default: 10 seconds. Negative means no limit.
+	ConnectTimeout time.Duration
+
+	// TLS replaces what the URL says about TLS. Nil leaves it to the URL.
+	TLS *tls.Config
+
+	// OnConnect is SQL that is run on each new connection, one statement
+	// each. Nil means none, or those of Config.Defaults; an empty slice means
+	// none.
+	OnConnect []string
+
+	// LogStatements, unless it is nil, wins over Config.LogStatements.
+	LogStatements *bool
+
+	// Unmanaged makes CreateAll and DropAll leave this bind alone, and refuse
+	// it when they are told its key. True in Config.Defaults is true for all.
+	Unmanaged bool
+
+	// Hooks are added to the engine. Nil means none, or those of
+	// Config.Defaults; an empty slice means none.
+	Hooks []bun.QueryHook
+
+	// DB is an engine of your own in place of a URL. It is used as it is and
+	// never closed here. The fields above, apart from LogStatements, Unmanaged
+	// and Hooks, must be zero beside it.
+	DB *bun.DB
+}

@@ -1,0 +1,146 @@
+package echobun
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// ConfigFromEnv reads a Config from environment variables whose names begin
+// with prefix and an underscore. With the prefix "APP" they are:
+//
+//	APP_DATABASE_URI    URL of the default bind
+//	APP_ENGINE_OPTIONS  its options, as JSON
+//	APP_BINDS           further binds, as JSON
+//	APP_BINDS__AUTH     bind "auth" (the name in lower case): a URL, or options as JSON
+//	APP_ECHO            log statements: true or false
+//	APP_INSTANCE_PATH   folder of relative SQLite files
+//
+// A variable that is empty counts as not set. APP_BINDS__AUTH replaces an
+// entry "auth" of APP_BINDS. Where none of them is set, DATABASE_URL is the URL
+// of the default bind. An empty prefix leaves out the underscore too.
+//
+// The error joins a [*ConfigError] for each mistake that can be seen without a
+// URL being read, which is for [New] to do.
+func ConfigFromEnv(prefix string) (Config, error) {
+	if prefix != "" {
+		prefix += "_"
+	}
+	e := environment{prefix: prefix, vars: environ(prefix)}
+	var cfg Config
+	if len(e.vars) == 0 {
+		cfg.DatabaseURI = os.Getenv("DATABASE_URL")
+		return cfg, nil
+	}
+
+	cfg.DatabaseURI = e.vars["DATABASE_URI"]
+	cfg.InstancePath = e.vars["INSTANCE_PATH"]
+	if text := e.vars["ECHO"]; text != "" {
+		e.fail("ECHO", into(&cfg.LogStatements, toEcho)("", text))
+	}
+	e.json("ENGINE_OPTIONS", func(d *decoder, v any) { d.options(v, &cfg.EngineOptions) })
+	e.json("BINDS", func(d *decoder, v any) { d.binds(d.whole, v, &cfg.Binds) })
+	e.binds(&cfg)
+	if len(e.errs) > 0 {
+		return Config{}, errors.Join(e.errs...)
+	}
+	return cfg, nil
+}
+
+// envBind begins the names of variables that hold one bind.
+const envBind = "BINDS__"
+
+// environ returns the variables that a Config is read from, by their names
+// without prefix.
+func environ(prefix string) map[string]string {
+	known := []string{"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH"}
+	vars := make(map[string]string)
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		name, ours := strings.CutPrefix(name, prefix)
+		if ours && value != "" && (slices.Contains(known, name) || strings.HasPrefix(name, envBind)) {
+			vars[name] = value
+		}
+	}
+	return vars
+}
+
+// An environment reads variables and collects the mistakes.
+type environment struct {
+	prefix string
+	vars   map[string]string // By name without prefix.
+	errs   []error
+}
+
+func (e *environment) fail(name string, err error) {
+	if err != nil {
+		e.errs = append(e.errs, &ConfigError{Field: e.prefix + name, Err: err})
+	}
+}
+
+// json reads a variable that holds JSON, if it is set.
+func (e *environment) json(name string, read func(d *decoder, v any)) {
+	if text := e.vars[name]; text != "" {
+		e.decode(name, DefaultBind, text, read)
+	}
+}
+
+// decode reads JSON, and says in its mistakes which variable it came from.
+func (e *environment) decode(name, bind, text string, read func(d *decoder, v any)) {
+	v, err := parseJSON([]byte(text))
+	if err != nil {
+		e.errs = append(e.errs, &ConfigError{Bind: bind, Field: e.prefix + name, Err: fmt.Errorf("want JSON: %w", err)})
+		return
+	}
+	d := decoder{bind: bind, whole: e.prefix + name}
+	read(&d, v)
+	for _, err := range d.errs {
+		var fault *ConfigError
+		if errors.As(err, &fault) && fault.Field != d.whole {
+			fault.Err = fmt.Errorf("in %s: %w", d.whole, fault.Err)
+		}
+		e.errs = append(e.errs, err)
+	}
+}
+
+// binds reads the variables that hold one bind each, on top of cfg.Binds.
+func (e *environment) binds(cfg *Config) {
+	names := make(map[string]string) // By bind key.
+	for _, name := range slices.Sorted(maps.Keys(e.vars)) {
+		bind, found := strings.CutPrefix(name, envBind)
+		if !found {
+			continue
+		}
+		bind = strings.ToLower(bind)
+		if bind == "" {
+			e.fail(name, errors.New("has no bind key after the underscores: the default bind is "+e.prefix+"DATABASE_URI"))
+			continue
+		}
+		if other, taken := names[bind]; taken {
+			e.errs = append(e.errs, &ConfigError{
+				Bind: bind, Field: e.prefix + name,
+				Err: fmt.Errorf("is the same bind as %s: unset one", e.prefix+other),
+			})
+			continue
+		}
+		names[bind] = name
+		if cfg.Binds == nil {
+			cfg.Binds = make(Binds)
+		}
+		cfg.Binds[bind] = e.bind(name, bind, e.vars[name])
+	}
+}
+
+// bind reads the variable of one bind: a URL, or JSON.
+func (e *environment) bind(name, bind, text string) EngineOptions {
+	var o EngineOptions
+	if start := strings.TrimSpace(text); strings.HasPrefix(start, "{") || strings.HasPrefix(start, `"`) {
+		e.decode(name, bind, text, func(d *decoder, v any) { d.options(v, &o) })
+		return o
+	}
+	o.URL = text
+	return o
+}

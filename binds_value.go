@@ -1,0 +1,321 @@
+package echobun
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A jsonObject is a JSON object with its keys as they came: encoding/json would
+// drop repeated ones without a word.
+type jsonObject []member
+
+type member struct {
+	name  string
+	value any
+}
+
+// parseJSON reads data into nil, bool, string, [json.Number], []any and jsonObject.
+func parseJSON(data []byte) (any, error) {
+	var valid json.RawMessage
+	if err := json.Unmarshal(data, &valid); err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(valid))
+	dec.UseNumber()
+	return readJSON(dec)
+}
+
+func readJSON(dec *json.Decoder) (any, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch token {
+	case json.Delim('{'):
+		return readObject(dec)
+	case json.Delim('['):
+		return readArray(dec)
+	}
+	return token, nil
+}
+
+func readObject(dec *json.Decoder) (any, error) {
+	var o jsonObject
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		value, err := readJSON(dec)
+		if err != nil {
+			return nil, err
+		}
+		o = append(o, member{fmt.Sprint(name), value})
+	}
+	_, err := dec.Token()
+	return o, err
+}
+
+func readArray(dec *json.Decoder) (any, error) {
+	a := []any{}
+	for dec.More() {
+		value, err := readJSON(dec)
+		if err != nil {
+			return nil, err
+		}
+		a = append(a, value)
+	}
+	_, err := dec.Token()
+	return a, err
+}
+
+// parseYAML reads what a YAML library makes of an untyped value.
+func parseYAML(unmarshal func(any) error) (any, error) {
+	var v any
+	err := unmarshal(&v)
+	if err == nil {
+		return v, nil
+	}
+	// An error of goccy/go-yaml quotes the lines around the mistake.
+	var quoting interface {
+		FormatError(colored, source bool) string
+	}
+	if errors.As(err, &quoting) {
+		return nil, errors.New("echobun: config: " + quoting.FormatError(false, false))
+	}
+	return nil, fmt.Errorf("echobun: config: %w", err)
+}
+
+// membersOf returns what is in an object, of JSON in the order of its text, of
+// YAML in alphabetical order.
+func membersOf(v any) ([]member, bool) {
+	switch v := v.(type) {
+	case jsonObject:
+		return v, true
+	case map[string]any:
+		members := make([]member, 0, len(v))
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			members = append(members, member{name, v[name]})
+		}
+		return members, true
+	case map[any]any:
+		members := make([]member, 0, len(v))
+		for name, value := range v {
+			members = append(members, member{keyText(name), value})
+		}
+		slices.SortStableFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+		return members, true
+	}
+	return nil, false
+}
+
+func keyText(v any) string {
+	if v == nil {
+		return "null"
+	}
+	return fmt.Sprint(v)
+}
+
+// into returns a reader of a key that puts its value into field.
+func into[T any](field *T, read func(any) (T, error)) func(string, any) error {
+	return func(_ string, v any) error {
+		value, err := read(v)
+		if err != nil {
+			return err
+		}
+		*field = value
+		return nil
+	}
+}
+
+func toPointer[T any](read func(any) (T, error)) func(any) (*T, error) {
+	return func(v any) (*T, error) {
+		value, err := read(v)
+		if err != nil {
+			return nil, err
+		}
+		return &value, nil
+	}
+}
+
+func toString(v any) (string, error) {
+	if s, ok := v.(string); ok {
+		return s, nil
+	}
+	return "", wrongType("a string", v)
+}
+
+func toStrings(v any) ([]string, error) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, wrongType("a list of strings", v)
+	}
+	out := make([]string, len(list))
+	for i, item := range list {
+		if out[i], ok = item.(string); !ok {
+			return nil, fmt.Errorf("want a list of strings, not with %s in it", typeName(item))
+		}
+	}
+	return out, nil
+}
+
+func toBool(v any) (bool, error) {
+	if b, ok := v.(bool); ok {
+		return b, nil
+	}
+	return false, wrongType("true or false", v)
+}
+
+// toEcho reads what SQLAlchemy takes for echo, "debug" included.
+func toEcho(v any) (bool, error) {
+	s, ok := v.(string)
+	if !ok {
+		return toBool(v)
+	}
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "true", "yes", "on", "y", "t", "1", "debug":
+		return true, nil
+	case "false", "no", "off", "n", "f", "0":
+		return false, nil
+	}
+	return false, errors.New(`want true, false or "debug", not another string`)
+}
+
+// toUnsupported reads what Flask-SQLAlchemy can do and this package cannot.
+func toUnsupported(_ string, v any) error {
+	on, err := toEcho(v)
+	if err == nil && on {
+		return errors.New("is not supported here: set it to false, or leave it out")
+	}
+	return err
+}
+
+func toInt(v any) (int, error) {
+	text, ok := numeral(v)
+	if !ok {
+		return 0, wrongType("a whole number", v)
+	}
+	i, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, errors.New("want a whole number of at most 32 bits")
+	}
+	return int(i), nil
+}
+
+// toPoolSize reads SQLAlchemy's pool_size.
+func toPoolSize(v any) (int, error) {
+	size, err := toInt(unquoted(v))
+	if err == nil && size < 0 {
+		err = errors.New("want a positive number of connections, or 0 for no limit")
+	}
+	return size, err
+}
+
+// toMaxOverflow reads SQLAlchemy's max_overflow.
+func toMaxOverflow(v any) (int, error) {
+	overflow, err := toInt(unquoted(v))
+	if err == nil && overflow < -1 {
+		err = errors.New("want a number of connections, or -1 for no limit")
+	}
+	return overflow, err
+}
+
+// toDuration reads a Go duration or a number of seconds. All negative ones
+// are the same.
+func toDuration(v any) (time.Duration, error) {
+	d, err := parseDuration(v)
+	return max(d, -1), err
+}
+
+// toSeconds reads SQLAlchemy's pool_recycle and pool_timeout. Their zero is a
+// time that is over at once, not a default.
+func toSeconds(v any) (time.Duration, error) {
+	d, err := toDuration(unquoted(v))
+	if err == nil && d == 0 {
+		d = 1
+	}
+	return d, err
+}
+
+func parseDuration(v any) (time.Duration, error) {
+	if s, ok := v.(string); ok {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, errors.New(`want a duration such as "90s" or "1h30m", or a number of seconds`)
+		}
+		return d, nil
+	}
+	text, ok := numeral(v)
+	if !ok {
+		return 0, wrongType("a duration or a number of seconds", v)
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(math.Abs(seconds) < math.MaxInt64/1e9) { // Also not a NaN.
+		return 0, errors.New("is out of range: want a number of seconds")
+	}
+	d := time.Duration(seconds * 1e9)
+	if d == 0 && seconds > 0 {
+		d = 1
+	}
+	return d, nil
+}
+
+// unquoted makes a number of a string that holds one, as SQLAlchemy does for
+// the options of its pool.
+func unquoted(v any) any {
+	s, ok := v.(string)
+	if !ok {
+		return v
+	}
+	s = strings.TrimSpace(s)
+	if _, err := strconv.Atoi(s); err != nil {
+		return v
+	}
+	return json.Number(s)
+}
+
+// numeral returns the digits of a number of JSON or YAML.
+func numeral(v any) (string, bool) {
+	if n, ok := v.(json.Number); ok {
+		return n.String(), true
+	}
+	switch rv := reflect.ValueOf(v); {
+	case rv.CanInt() || rv.CanUint() || rv.CanFloat():
+		return fmt.Sprint(v), true
+	}
+	return "", false
+}
+
+func wrongType(want string, v any) error {
+	return fmt.Errorf("want %s, not %s", want, typeName(v))
+}
+
+// typeName says what v is, without its value.
+func typeName(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "a string"
+	case bool:
+		return "a boolean"
+	case []any:
+		return "a list"
+	}
+	if _, ok := numeral(v); ok {
+		return "a number"
+	}
+	if _, ok := membersOf(v); ok {
+		return "an object"
+	}
+	return "a value of another type"
+}
