@@ -1,0 +1,88 @@
+# The library's tasks; `make` alone lists them. CI runs `make ci`.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+ROOT  := $(CURDIR)
+BUILD := $(ROOT)/build
+
+# Pinned in tools/go.mod.
+GOLANGCI ?= go tool -modfile=$(ROOT)/tools/go.mod golangci-lint
+
+# The packages whose statement coverage is measured, and the least of it.
+COVER_PACKAGES := ./,./driver,./driver/pgx,./driver/mysql,./driver/sqlite,./internal/wire
+COVER_MINIMUM  := 90
+
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+PATCH     ?=
+
+.PHONY: help setup fmt fmt-check tidy-check vet lint test test-race test-short \
+	cover cover-check fuzz bench uncured ci summary example cross clean
+
+help: ## List these tasks.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what the tests need and is missing: PostgreSQL, MariaDB, Chromium, a C compiler.
+	hack/setup
+
+fmt: ## Format the code (gofumpt, gci).
+	@hack/each $(GOLANGCI) fmt
+
+fmt-check: ## Show what fmt would change; fail if there is anything.
+	@hack/each $(GOLANGCI) fmt --diff
+
+tidy-check: ## Show what "go mod tidy" would change; fail if there is anything.
+	@hack/each --tools go mod tidy -diff
+
+vet: ## Run go vet.
+	@hack/each go vet ./...
+
+lint: ## Run golangci-lint, pinned in tools/go.mod.
+	@hack/each $(GOLANGCI) run ./...
+
+test: ## Run all tests of all modules, none skipped; set up first what is missing.
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@CI=true hack/test
+
+test-race: ## The same as CI runs them: race detector, shuffled, with coverage.
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@CI=true COVER_PACKAGES=$(COVER_PACKAGES) hack/test -race -shuffle=on
+
+test-short: ## Run the tests that need no server, and list what is skipped.
+	@hack/test -short
+
+cover: ## Measure the statement coverage of the library; the page is build/cover.html.
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@CI=true COVER_PACKAGES=$(COVER_PACKAGES) hack/test
+	@go tool cover -html=$(BUILD)/cover.out -o $(BUILD)/cover.html
+	@$(MAKE) --no-print-directory cover-check
+
+cover-check:
+	@hack/cover-check $(BUILD)/cover.out $(COVER_MINIMUM)
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s).
+	@hack/fuzz $(FUZZTIME)
+
+bench: ## Run the benchmarks, each for BENCHTIME (1s).
+	@hack/each go test -run=NONE -bench=. -benchmem -benchtime=$(BENCHTIME) ./...
+
+uncured: ## Prove that tests can fail: take out one cure at a time (testdata/uncured; PATCH=name for one).
+	@go run ./internal/uncured $(PATCH)
+
+example: ## Run the example application.
+	go run -C _example .
+
+cross: ## Compile everything, tests too, for macOS and Windows.
+	@hack/each env GOOS=darwin GOARCH=arm64 go vet ./...
+	@hack/each env GOOS=windows GOARCH=amd64 go vet ./...
+
+ci: ## Run everything that CI does.
+	@hack/steps fmt-check tidy-check vet lint test-race cover-check fuzz "bench BENCHTIME=1x" uncured summary
+
+# The test runner's own last words, again after the steps that came later.
+summary:
+	@grep '^DONE ' $(BUILD)/test.txt
+
+clean: ## Remove what these tasks made.
+	rm -rf $(BUILD)
