@@ -1,0 +1,51 @@
+package sqlite
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	bundialect "github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+)
+
+var errJSONNul = errors.New("sqlite: JSON with a NUL byte (0x00)")
+
+// dialect is Bun's, but for texts that Bun would store otherwise than they
+// were given.
+type dialect struct{ *sqlitedialect.Dialect }
+
+func newDialect() *dialect { return &dialect{sqlitedialect.New()} }
+
+// AppendJSON appends JSON as it is. Bun's own is written for PostgreSQL, which
+// cannot store a NUL: it leaves NUL bytes out and doubles the backslash of
+// \u0000.
+func (*dialect) AppendJSON(b, json []byte) []byte {
+	if bytes.IndexByte(json, 0) >= 0 {
+		return bundialect.AppendError(b, errJSONNul)
+	}
+	return appendLiteral(b, json)
+}
+
+// AppendString appends a string as it is. Bun's own, which refuses a NUL,
+// replaces bytes that are not UTF-8.
+func (d *dialect) AppendString(b []byte, s string) []byte {
+	if utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+		return d.Dialect.AppendString(b, s)
+	}
+	return appendLiteral(b, []byte(s))
+}
+
+// appendLiteral appends a string literal. The quote is the only character
+// that has a meaning in it.
+func appendLiteral(b, text []byte) []byte {
+	b = append(b, '\'')
+	for _, c := range text {
+		if c == '\'' {
+			b = append(b, '\'')
+		}
+		b = append(b, c)
+	}
+	return append(b, '\'')
+}

@@ -1,0 +1,43 @@
+package sqlite
+
+import sqldriver "database/sql/driver"
+
+// Writes tells whether a text needs the lock of a writer.
+func Writes(query string) bool { return verbOf(query)&writes != 0 }
+
+// Controls tells whether a text begins or ends a transaction or a savepoint.
+func Controls(query string) bool { return verbOf(query)&controls != 0 }
+
+// Script tells whether a text holds several statements.
+func Script(query string) bool { return verbOf(query)&script != 0 }
+
+// Gates is how many gates are remembered.
+func Gates() int {
+	gates.Lock()
+	defer gates.Unlock()
+	return len(gates.byName)
+}
+
+// GateOf is gateOf.
+var GateOf = gateOf
+
+// HandleOf tells whether a connection would give its handle away.
+func HandleOf(c sqldriver.Conn) bool {
+	h := handleOf(c)
+	h.close()
+	return h != nil
+}
+
+// HasHandle tells whether a connection gave its handle away.
+func HasHandle(driverConn any) bool {
+	c, ok := driverConn.(*conn)
+	return ok && c.in.handle != nil
+}
+
+// DropHandle makes a connection that of an unknown modernc.org/sqlite.
+func DropHandle(driverConn any) {
+	if c, ok := driverConn.(*conn); ok {
+		c.in.handle.close()
+		c.in.handle = nil
+	}
+}

@@ -1,0 +1,179 @@
+package sqlite_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/driver"
+)
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	db := open(t, "sqlite://")
+	run(t, db, "CREATE TABLE x (id INTEGER PRIMARY KEY, at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, day date)")
+
+	type row struct {
+		bun.BaseModel `bun:"table:x"`
+		ID            int64     `bun:",pk,autoincrement"`
+		At            time.Time `bun:",nullzero,default:CURRENT_TIMESTAMP"`
+		Day           time.Time `bun:",nullzero"`
+	}
+	zone := time.FixedZone("far away", 7*3600+30*60)
+	at := time.Date(2026, 7, 14, 23, 59, 58, 123456000, zone)
+	_, err := db.NewInsert().Model(&row{At: at, Day: at}).Exec(t.Context())
+	require.NoError(t, err)
+	_, err = db.DB.ExecContext(t.Context(), "INSERT INTO x (at, day) VALUES (?, ?)", at, at)
+	require.NoError(t, err)
+
+	var rows []row
+	require.NoError(t, db.NewSelect().Model(&rows).Order("id").Scan(t.Context()))
+	var maps []map[string]any
+	require.NoError(t, db.NewSelect().Table("x").Order("id").Scan(t.Context(), &maps))
+	for i := range 2 {
+		require.Equal(t, at.UTC(), rows[i].At)
+		require.Equal(t, at.UTC(), rows[i].Day)
+		require.Equal(t, at.UTC(), maps[i]["at"])
+		require.Equal(t, at.UTC(), maps[i]["day"])
+	}
+	// Both ways to write are one text, which can be compared.
+	require.Equal(t, 1, one[int](t, db, "SELECT count(DISTINCT CAST(at AS TEXT)) FROM x"))
+
+	var fresh row
+	require.NoError(t, db.NewRaw("INSERT INTO x DEFAULT VALUES RETURNING *").Scan(t.Context(), &fresh))
+	require.WithinDuration(t, time.Now(), fresh.At, 5*time.Second)
+	require.Equal(t, time.UTC, fresh.At.Location())
+}
+
+func TestStringsWithNUL(t *testing.T) {
+	t.Parallel()
+	_, file := newFile(t)
+	for _, url := range []string{"sqlite://", file} {
+		db := open(t, url)
+		run(t, db, "CREATE TABLE x (id INTEGER, s TEXT)")
+		run(t, db, "INSERT INTO x VALUES (1, 'a'), (2, 'b')")
+
+		_, err := db.NewRaw("UPDATE x SET s = ?", "a\x00b").Exec(t.Context())
+		require.Error(t, err)
+		// SQLite stops at the NUL, and would change all rows.
+		_, err = db.DB.ExecContext(t.Context(), "UPDATE x SET s = 'c' \x00 WHERE id = 1")
+		require.ErrorContains(t, err, "NUL")
+		err = db.DB.QueryRowContext(t.Context(), "UPDATE x SET s = 'c' \x00 WHERE id = 1 RETURNING id").Scan(new(int))
+		require.ErrorContains(t, err, "NUL")
+		_, err = db.DB.PrepareContext(t.Context(), "UPDATE x SET s = 'c' \x00 WHERE id = 1") //nolint:sqlclosecheck // It fails.
+		require.ErrorContains(t, err, "NUL")
+		require.Equal(t, "ab", one[string](t, db, "SELECT group_concat(s, '') FROM x"))
+
+		_, err = db.DB.ExecContext(t.Context(), "UPDATE x SET s = ?", "a\x00b")
+		require.NoError(t, err)
+		require.Equal(t, "a\x00b", one[string](t, db, "SELECT s FROM x WHERE id = 1"))
+	}
+}
+
+// TestStringsOfAnyBytes: Bun's own way to write them replaces what is not UTF-8.
+func TestStringsOfAnyBytes(t *testing.T) {
+	t.Parallel()
+	db := open(t, "sqlite://")
+	for _, s := range []string{"", "plain", "it's", "''", "ü\xff", "\xc3'); DROP TABLE x; --", "\xf0\x9f'", "\\", "?0", "\u2028"} {
+		var got string
+		require.NoError(t, db.NewRaw("SELECT ?", s).Scan(t.Context(), &got))
+		require.Equal(t, s, got)
+	}
+}
+
+// TestJSON: Bun's own way to write it is made for PostgreSQL.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	db := open(t, "sqlite://")
+	type row struct {
+		bun.BaseModel `bun:"table:x"`
+		ID            int64 `bun:",pk,autoincrement"`
+		Data          map[string]string
+		Raw           json.RawMessage
+	}
+	_, err := db.NewCreateTable().Model((*row)(nil)).Exec(t.Context())
+	require.NoError(t, err)
+	want := row{
+		Data: map[string]string{"nul": "a\x00b", "quote": "it's \"so\" \\' '", "slash": `\u0000`, "text": "ü\n"},
+		Raw:  json.RawMessage(`["it''s","\u0000"]`),
+	}
+	_, err = db.NewInsert().Model(&want).Exec(t.Context())
+	require.NoError(t, err)
+	var got row
+	require.NoError(t, db.NewSelect().Model(&got).Scan(t.Context()))
+	require.Equal(t, want, got)
+	require.Equal(t, 1, one[int](t, db, "SELECT json_valid(data) AND json_valid(raw) FROM x"))
+
+	_, err = db.NewInsert().Model(&row{Raw: json.RawMessage("\"a\x00b\"")}).Exec(t.Context())
+	require.Error(t, err)
+}
+
+func TestBlobs(t *testing.T) {
+	t.Parallel()
+	_, file := newFile(t)
+	for _, url := range []string{"sqlite://", file} {
+		db := open(t, url)
+		run(t, db, "CREATE TABLE x (id INTEGER PRIMARY KEY, b blob)")
+		run(t, db, "INSERT INTO x (b) VALUES (NULL), (x''), (x'00ff')")
+		var blobs [][]byte
+		require.NoError(t, db.NewRaw("SELECT b FROM x ORDER BY id").Scan(t.Context(), &blobs))
+		require.Equal(t, [][]byte{nil, {}, {0, 0xff}}, blobs)
+
+		// Bun asks for the type of the first row, a null, and uses it for all.
+		var maps []map[string]any
+		require.NoError(t, db.NewSelect().Table("x").ColumnExpr("b, b AS c, CASE id WHEN 1 THEN NULL ELSE b END AS d").Order("id").Scan(t.Context(), &maps))
+		require.Nil(t, maps[0]["b"])
+		for _, column := range []string{"b", "c", "d"} {
+			require.Equal(t, []byte{0, 0xff}, maps[2][column])
+		}
+	}
+}
+
+func TestColumnTypes(t *testing.T) {
+	t.Parallel()
+	_, file := newFile(t)
+	for _, tt := range []struct{ name, url string }{{"file", file}, {"memory", "sqlite://"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, tt.url)
+			run(t, db, "CREATE TABLE x (i integer, f double, s varchar(10), b blob, o boolean, t timestamp, n json)")
+			run(t, db, "INSERT INTO x VALUES (1, 1.5, 'a', x'00', TRUE, '2026-01-02 03:04:05', NULL)")
+			rows, err := db.QueryContext(t.Context(), "SELECT * FROM x")
+			require.NoError(t, err)
+			defer func() { require.NoError(t, rows.Close()) }()
+			require.True(t, rows.Next())
+			types, err := rows.ColumnTypes()
+			require.NoError(t, err)
+			var names, kinds []string
+			for _, column := range types {
+				names = append(names, column.DatabaseTypeName())
+				kinds = append(kinds, column.ScanType().String())
+				nullable, ok := column.Nullable()
+				require.True(t, nullable && ok)
+			}
+			length, ok := types[2].Length()
+			require.True(t, ok)
+			require.Positive(t, length)
+			_, ok = types[0].Length()
+			require.False(t, ok)
+			require.Equal(t, "INTEGER DOUBLE VARCHAR(10) BLOB BOOLEAN TIMESTAMP JSON", strings.Join(names, " "))
+			require.Equal(t, "int64 float64 string []uint8 bool time.Time interface {}", strings.Join(kinds, " "))
+			require.NoError(t, rows.Err())
+		})
+	}
+}
+
+func TestTypeNames(t *testing.T) {
+	t.Parallel()
+	namer, ok := lite().(driver.TypeNamer)
+	require.True(t, ok)
+	for kind, want := range map[string]string{
+		"text": "text", "largebinary": "blob", "datetime": "timestamp", "json": "json", "uuid": "char(36)", "other": "other",
+	} {
+		require.Equal(t, want, namer.TypeName(kind))
+	}
+}
