@@ -1,0 +1,38 @@
+package pgx_test
+
+import (
+	"database/sql"
+	"testing"
+
+	jackc "github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+
+	"github.com/echobun/echobun/internal/dbtest"
+)
+
+// What this package puts around pgx costs one allocation for each query: its
+// rows. Statements without rows cost none.
+func TestAllocations(t *testing.T) { //nolint:paralleltest // It counts allocations.
+	s := dbtest.Postgres(t)
+	cfg, err := jackc.ParseConfig(s.URL())
+	require.NoError(t, err)
+	cfg.DefaultQueryExecMode = jackc.QueryExecModeExec
+	plain := sql.OpenDB(stdlib.GetConnector(*cfg))
+	defer plain.Close()
+	ours := open(t, s.URL(), "")
+	query := func(db *sql.DB) float64 {
+		return testing.AllocsPerRun(500, func() {
+			var n int
+			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT 1").Scan(&n))
+		})
+	}
+	exec := func(db *sql.DB) float64 {
+		return testing.AllocsPerRun(500, func() {
+			_, err := db.ExecContext(t.Context(), "SET work_mem = '5MB'")
+			require.NoError(t, err)
+		})
+	}
+	require.LessOrEqual(t, query(ours.DB), query(plain)+1)
+	require.LessOrEqual(t, exec(ours.DB), exec(plain))
+}

@@ -1,0 +1,95 @@
+package pgx
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+)
+
+const (
+	// cancelLimit is how long after the end of its context a statement may
+	// still take: the time to cancel it on the server. Then the connection is
+	// given up.
+	cancelLimit = 200 * time.Millisecond
+
+	// cancelGrace is how long a statement whose context has ended may go on
+	// before a request to cancel it is sent. Most short ones are over by then,
+	// and a request costs the server a process.
+	cancelGrace = 5 * time.Millisecond
+
+	// staleWindow is how long after a request to cancel a statement another
+	// one that ends as cancelled may have been hit by that same request.
+	staleWindow = time.Second
+
+	// cancellerKey is where a connection's canceller is found.
+	cancellerKey = "echobun.canceller"
+)
+
+// A canceller cancels statements of one connection on the server when their
+// context ends.
+//
+// The protocol sends such a request over a connection of its own, and names
+// no statement in it. So the next one could be hit. PostgreSQL closes that
+// other connection after it has signalled the process that runs the
+// statement, and a process that is signalled between two statements ignores it. Hence
+// a canceller waits for the close, whatever became of the statement; where it does
+// not see it, the connection cannot be used any more. (Pgx's own handler waits
+// for 100 ms, and does not look at the close.)
+type canceller struct {
+	pgc *pgconn.PgConn
+
+	// Of the request under way, if the last watched context has ended.
+	over chan struct{} // Closed when the statement is over.
+	done chan struct{} // Closed when the request is.
+
+	// Written before done is closed, read after it.
+	sent      time.Time // When the last request was sent.
+	uncertain bool      // It may still hit a later statement.
+}
+
+func newCanceller(pgc *pgconn.PgConn) ctxwatch.Handler {
+	c := &canceller{pgc: pgc}
+	pgc.CustomData()[cancellerKey] = c
+	return c
+}
+
+// HandleCancel is called when the context of a statement has ended.
+func (c *canceller) HandleCancel(ctx context.Context) {
+	deadline := time.Now().Add(cancelLimit)
+	// It cannot fail on an open connection, and a closed one needs none.
+	_ = c.pgc.Conn().SetDeadline(deadline)
+	c.over, c.done = make(chan struct{}), make(chan struct{})
+	go c.cancel(context.WithoutCancel(ctx), deadline)
+}
+
+func (c *canceller) cancel(ctx context.Context, deadline time.Time) {
+	defer close(c.done)
+	grace := time.NewTimer(cancelGrace)
+	defer grace.Stop()
+	select {
+	case <-c.over:
+		return
+	case <-grace.C:
+	}
+	ctx, stop := context.WithDeadline(ctx, deadline)
+	defer stop()
+	err := c.pgc.CancelRequest(ctx)
+	c.sent = time.Now()
+	if err != nil || ctx.Err() != nil {
+		c.uncertain = true
+	}
+}
+
+// HandleUnwatchAfterCancel is called when a statement whose context has ended
+// is over, by the goroutine that runs it.
+func (c *canceller) HandleUnwatchAfterCancel() {
+	close(c.over)
+	<-c.done
+	_ = c.pgc.Conn().SetDeadline(time.Time{})
+}
+
+// recent reports whether a statement that ends as cancelled now may have been
+// hit by the request for an earlier one.
+func (c *canceller) recent() bool { return time.Since(c.sent) < staleWindow }

@@ -1,0 +1,183 @@
+package pgx_test
+
+import (
+	"context"
+	sqldriver "database/sql/driver"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/cutproxy"
+	"github.com/echobun/echobun/internal/dbtest"
+)
+
+func TestCancelReachesServerAndKeepsConnection(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		ctx  func(context.Context) (context.Context, context.CancelFunc)
+		want error
+	}{
+		{name: "deadline", want: context.DeadlineExceeded, ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 100*time.Millisecond)
+		}},
+		{name: "cancel", want: context.Canceled, ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(100*time.Millisecond, cancel)
+			return ctx, cancel
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := dbtest.Postgres(t)
+			db, beside := open(t, s.URL(), ""), open(t, s.URL(), "")
+			db.SetMaxOpenConns(1)
+			exec(t, db, "CREATE TABLE writes (n bigint)")
+			pid := backend(t.Context(), t, db)
+			for _, q := range []string{
+				"INSERT INTO writes SELECT 1 FROM pg_sleep(1)",
+				"INSERT INTO writes SELECT 1 FROM pg_sleep(1) RETURNING n",
+			} {
+				ctx, cancel := c.ctx(t.Context())
+				start := time.Now()
+				var err error
+				if q[len(q)-1] == 'n' {
+					err = db.NewRaw(q).Scan(ctx, new(int))
+				} else {
+					_, err = db.ExecContext(ctx, q)
+				}
+				cancel()
+				require.ErrorIs(t, err, c.want)
+				require.Zero(t, pgxDriver(t).Classify(err), "a statement that was cancelled is not done: %v", err)
+				require.Less(t, time.Since(start), 600*time.Millisecond)
+				require.Equal(t, pid, backend(t.Context(), t, db))
+			}
+			time.Sleep(time.Second)
+			require.Zero(t, count(t, beside, "writes"))
+		})
+	}
+}
+
+// A statement whose context has ended before it is sent costs nothing.
+func TestContextEndedBefore(t *testing.T) {
+	t.Parallel()
+	db := open(t, dbtest.Postgres(t).URL(), "")
+	db.SetMaxOpenConns(1)
+	c, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer c.Close()
+	pid := backend(t.Context(), t, c)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, c.Raw(func(dc any) error {
+		p, ok := dc.(sqldriver.Pinger)
+		require.True(t, ok)
+		for range 3 {
+			require.ErrorIs(t, p.Ping(ended), context.Canceled)
+		}
+		return nil
+	}))
+	require.Equal(t, pid, backend(t.Context(), t, c))
+}
+
+// A server that does not answer to a request to cancel costs the connection,
+// and no more than 200 ms.
+func TestCancelUnanswered(t *testing.T) {
+	t.Parallel()
+	db, _, p := proxied(t, "")
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name string
+		db   bun.IDB
+		want driver.Class
+	}{
+		{name: "in a transaction", db: tx, want: driver.DoomsTx},
+		{name: "alone", db: db, want: driver.OutcomeUnknown},
+	} {
+		exec(t, db, "SELECT 1") // So there is a connection.
+		p.Arm(cutproxy.HangReply, "insert into")
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		start := time.Now()
+		_, err := c.db.ExecContext(ctx, "INSERT INTO writes (n) VALUES (1)")
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded, c.name)
+		require.Equal(t, c.want, pgxDriver(t).Classify(err), "%s: %v", c.name, err)
+		require.Less(t, time.Since(start), 700*time.Millisecond, c.name)
+	}
+	require.NoError(t, tx.Rollback())
+}
+
+// short is a statement that is over soon after its context.
+func short(t *testing.T, db bun.IDB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
+	defer cancel()
+	_, _ = db.ExecContext(ctx, "SELECT pg_sleep(0.09)")
+}
+
+// A request to cancel that comes late would hit the next statement. Where it
+// is known to be on its way the connection is given up.
+func TestCancelOnItsWay(t *testing.T) {
+	t.Parallel()
+	s := dbtest.Postgres(t)
+	r := &relay{upstream: s.Addr(), cancelDelay: 400 * time.Millisecond}
+	db := open(t, s.URLVia(r.start(t, "127.0.0.1")), "")
+	db.SetMaxOpenConns(1)
+	pid := backend(t.Context(), t, db)
+	short(t, db)
+	exec(t, db, "SELECT pg_sleep(0.5)")
+	require.EqualValues(t, 1, r.cancels.Load())
+	require.NotEqual(t, pid, backend(t.Context(), t, db))
+
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	short(t, tx)
+	_, err = tx.ExecContext(t.Context(), "SELECT pg_sleep(0.5)")
+	require.Equal(t, driver.Unavailable|driver.DoomsTx, pgxDriver(t).Classify(err), err)
+	require.NoError(t, tx.Rollback())
+}
+
+// Where a pooler says that it is done before it is, the statement that is hit
+// is sent again, for the server has said that it was not done.
+func TestCancelOfAnEarlierStatement(t *testing.T) {
+	t.Parallel()
+	s := dbtest.Postgres(t)
+	r := &relay{upstream: s.Addr(), cancelDelay: 150 * time.Millisecond, answerEarly: true}
+	db := open(t, s.URLVia(r.start(t, "127.0.0.1")), "")
+	db.SetMaxOpenConns(1)
+	exec(t, db, "CREATE TABLE writes (n bigint)")
+	pid := backend(t.Context(), t, db)
+
+	short(t, db)
+	exec(t, db, "INSERT INTO writes SELECT 1 FROM pg_sleep(0.5)")
+	short(t, db)
+	var n int
+	require.NoError(t, db.NewRaw("INSERT INTO writes SELECT 2 FROM pg_sleep(0.5) RETURNING n").Scan(t.Context(), &n))
+	require.EqualValues(t, 2, r.cancels.Load())
+	require.Equal(t, 2, count(t, db, "writes"))
+	require.Equal(t, pid, backend(t.Context(), t, db))
+
+	short(t, db)
+	_, err := db.ExecContext(t.Context(), "DO $$ BEGIN PERFORM pg_sleep(0.5); END $$")
+	require.Equal(t, driver.Serialization, pgxDriver(t).Classify(err), err)
+
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	short(t, tx)
+	_, err = tx.ExecContext(t.Context(), "SELECT pg_sleep(0.5)")
+	require.NotZero(t, driver.DoomsTx&pgxDriver(t).Classify(err), err)
+	require.NoError(t, tx.Rollback())
+}
+
+// A time limit of the server's own is not taken for a late request.
+func TestStatementTimeoutStays(t *testing.T) {
+	t.Parallel()
+	db := open(t, dbtest.Postgres(t).URL(), "statement_timeout=100")
+	_, err := db.ExecContext(t.Context(), "SELECT pg_sleep(10)")
+	require.ErrorContains(t, err, "57014")
+	require.Zero(t, pgxDriver(t).Classify(err), err)
+}

@@ -1,0 +1,63 @@
+// Package pgx is echobun's driver for PostgreSQL, over jackc/pgx and Bun's
+// pgdialect. Import it for its side effect:
+//
+//	import _ "github.com/echobun/echobun/driver/pgx"
+//
+// It serves URLs of the schemes postgresql and postgres, alone or with "+pgx".
+//
+// # URLs
+//
+//	postgresql://user:password@host:5432/database?sslmode=verify-full&application_name=shop
+//	postgresql://user@/database?host=/var/run/postgresql
+//	postgresql://user@/database?host=db1,db2&port=5432,5433&target_session_attrs=read-write
+//	postgresql://user@/database?host=db1:5432&host=db2:5433
+//
+// Parameters are libpq's, as pgx understands them, and pgx's own; each goes
+// over the default of this package. The parameters host, port, user, dbname and password
+// go over what stands before the question mark. Any other name is sent to the
+// server as a run-time parameter, as with pgx: a name that the server does
+// not know fails the connection.
+//
+// The PG* variables, the service file, the password file and the files
+// under ~/.postgresql fill in what the URL leaves out, and nothing else. With all of them silent,
+// user and database are the name of the operating system's user, and the host
+// is the folder of the local Unix sockets.
+//
+// The defaults of this package that differ from pgx's:
+//
+//   - default_query_exec_mode is exec, not cache_statement: Bun writes
+//     arguments into the statement, so that a cache of statements is never hit
+//     and only costs. It also works behind PgBouncer in transaction mode, for
+//     which this driver keeps no session state and sends no run-time parameters
+//     but the URL's.
+//   - connect_timeout is that of the options, and counts for each host.
+//   - standard_conforming_strings=off is refused, in the URL, on a server or
+//     role that has it as its default, and in a session that switches it off:
+//     Bun's quoting would be injectable there.
+//
+// Options.TLS replaces all that the URL and the environment say about TLS.
+//
+// # Failures
+//
+// A statement that commits by itself and whose reply is lost has an unknown outcome: it
+// is never sent a second time, whether it reads or writes. The same goes for
+// COMMIT. Inside a transaction a lost connection is only that, as the server
+// rolls back. A connection that is found closed before a statement is sent
+// is replaced without a word.
+//
+// When the context of a statement ends, the statement is cancelled on the
+// server and the connection is kept. If the server does not answer to that
+// within 200 ms the connection is given up. COMMIT and ROLLBACK do not obey
+// the context that began the transaction, only a time limit.
+//
+// A connection that takes longer than the caller can wait is finished in the
+// background, and serves the next caller.
+//
+// # Beneath
+//
+// The connection that [database/sql.Conn.Raw] hands out has a method Conn,
+// which returns jackc's *pgx.Conn, for CopyFrom and the like.
+//
+// Changes of the schema take the transaction-level advisory lock with
+// the key 28538272844248430, which is "echobun" in ASCII.
+package pgx

@@ -1,0 +1,19 @@
+package pgx
+
+import (
+	sqldriver "database/sql/driver"
+	"time"
+)
+
+// NewConfig makes pgx's configuration of a URL and the options.
+var NewConfig = newConfig
+
+// MayCommit reports whether a statement may end a transaction.
+var MayCommit = mayCommit
+
+// SetSpareLife sets how long a connection waits for a caller.
+func SetSpareLife(c sqldriver.Connector, life time.Duration) {
+	if c, ok := c.(*connector); ok {
+		c.dialer.life = life
+	}
+}
