@@ -1,0 +1,146 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/uptrace/bun/dialect/feature"
+	"github.com/uptrace/bun/dialect/mysqldialect"
+	"github.com/uptrace/bun/schema"
+)
+
+// A dialect is Bun's for MySQL with three cures: it asks no server while a
+// [bun.DB] is made, it writes times in the location that they are read in, and
+// it writes every string so that it is read back as it was.
+//
+// Tables is that of the embedded dialect, on purpose: it was made with the
+// embedded one too, whose Features never asks a server, so registering a model
+// does not wait for one. Only building a query may.
+type dialect struct {
+	*mysqldialect.Dialect
+
+	connector atomic.Pointer[connector]
+}
+
+var _ schema.Dialect = (*dialect)(nil)
+
+func newDialect() *dialect { return &dialect{Dialect: mysqldialect.New()} }
+
+// Init finds the connector of the pool. It asks the server only in a pool that
+// is not of this package, as Bun's own does.
+func (d *dialect) Init(db *sql.DB) {
+	if drv, ok := db.Driver().(connectorDriver); ok {
+		d.connector.Store(drv.connector)
+		return
+	}
+	d.Dialect.Init(db)
+}
+
+// Features returns what the server can do. If there was no connection yet, it
+// opens one to ask, within a second.
+func (d *dialect) Features() feature.Feature {
+	base := d.Dialect.Features()
+	if c := d.connector.Load(); c != nil {
+		return base | c.learned()
+	}
+	return base
+}
+
+// AppendTime appends a time, in UTC unless the URL has another loc.
+func (d *dialect) AppendTime(b []byte, tm time.Time) []byte {
+	loc := time.UTC
+	if c := d.connector.Load(); c != nil {
+		loc = c.settings.cfg.Loc
+	}
+	return d.Dialect.AppendTime(b, tm.In(loc))
+}
+
+// AppendString appends a string literal.
+func (d *dialect) AppendString(b []byte, s string) []byte {
+	switch {
+	case !utf8.ValidString(s):
+		return d.AppendBytes(b, []byte(s)) // For a blob. A text column refuses it.
+	case strings.ContainsAny(s, "\\\x00"):
+		return appendHex(append(b, d.introducer()...), s)
+	}
+	return appendQuoted(b, s)
+}
+
+// AppendJSON appends JSON text as a string literal.
+func (d *dialect) AppendJSON(b, jsonb []byte) []byte {
+	return d.AppendString(b, string(jsonb))
+}
+
+// introducer says which character set the bytes of a hexadecimal literal are in.
+func (d *dialect) introducer() string {
+	if c := d.connector.Load(); c != nil {
+		return "_" + c.settings.charset + " "
+	}
+	return "_utf8mb4 "
+}
+
+// appendHex appends a literal that means the same in every sql_mode: with
+// NO_BACKSLASH_ESCAPES two backslashes between quotes are two.
+func appendHex(b []byte, s string) []byte {
+	b = append(b, "X'"...)
+	b = hex.AppendEncode(b, []byte(s))
+	return append(b, '\'')
+}
+
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '\'')
+	for {
+		i := strings.IndexByte(s, '\'')
+		if i < 0 {
+			b = append(b, s...)
+			return append(b, '\'')
+		}
+		b = append(b, s[:i+1]...)
+		b = append(b, '\'')
+		s = s[i+1:]
+	}
+}
+
+const (
+	// askLimit bounds a connection that is only opened to ask what the server
+	// can do.
+	askLimit = time.Second
+	// askAgain is how long nobody asks after that has failed.
+	askAgain = time.Second
+)
+
+// learned returns what the server of the newest connection can do beyond the
+// least. Before the first connection it opens one, outside the pool.
+func (c *connector) learned() feature.Feature {
+	if f := c.features.Load(); f != nil {
+		return *f
+	}
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	if f := c.features.Load(); f != nil {
+		return *f
+	}
+	if !c.asked.IsZero() && time.Since(c.asked) < askAgain || c.killer.isClosed() {
+		return 0
+	}
+	return c.ask()
+}
+
+// ask is called with the mutex held.
+func (c *connector) ask() feature.Feature {
+	ctx, cancel := context.WithTimeout(context.Background(), askLimit)
+	defer cancel()
+	cn, err := c.Connect(ctx)
+	if err != nil {
+		c.asked = time.Now()
+		c.settings.cfg.Logger.Print("server could not be asked for its version: ", err)
+		return 0
+	}
+	_ = cn.Close() // It has said what it was opened for.
+	return *c.features.Load()
+}

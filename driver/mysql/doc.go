@@ -1,0 +1,58 @@
+// Package mysql brings MySQL and MariaDB to echobun, over
+// github.com/go-sql-driver/mysql. It is imported for its side effect:
+//
+//	import _ "github.com/echobun/echobun/driver/mysql"
+//
+// It serves URLs of the schemes mysql and mariadb:
+//
+//	mysql://user:password@host:3306/database?parameter=value
+//	mysql://user:password@/database?unix_socket=/run/mysqld/mysqld.sock
+//
+// # Parameters
+//
+// The parameters of go-sql-driver's DSN mean what they mean there: tls,
+// timeout, readTimeout, writeTimeout, loc, parseTime, charset, collation,
+// maxAllowedPacket, interpolateParams, clientFoundRows, multiStatements,
+// allowAllFiles, serverPubKey, compress and so on. Any other is a system
+// variable that is set on each connection, as in
+// ?transaction_isolation=READ-COMMITTED. A value that cannot be right is an
+// error of New. Option files such as my.cnf are not read.
+//
+// The defaults differ from go-sql-driver's: parseTime=true, charset=utf8mb4
+// with the server's collation, autocommit on, clientFoundRows=true, so that an
+// UPDATE counts the rows it found, as on other databases. Times are UTC on
+// both sides: values are written in UTC, and the session's time_zone is
+// '+00:00', so that CURRENT_TIMESTAMP agrees with them. With loc they are
+// written and read in that location, and time_zone is left to the server
+// unless it is given too. timeout bounds the whole opening of a connection,
+// in place of the ConnectTimeout option; there is no read time-out by default,
+// so a long query is not cut.
+//
+// # Text
+//
+// What is written is what is read back, whatever the sql_mode is. A string
+// with a backslash, a NUL or invalid UTF-8 in it is sent in hexadecimal, since
+// the server's reading of a backslash between quotes depends on the sql_mode.
+// A few statements take no such literal, CREATE USER for one: they fail.
+// The character sets big5, cp932, gb18030, gb2312, gbk and sjis are refused.
+//
+// # When a connection breaks
+//
+// A statement is sent once. If its reply is lost outside a transaction, its
+// outcome is unknown and the error says so, for a SELECT too, which may call a
+// function that writes. Inside a transaction the server rolls back, so there
+// the error is that of an unreachable server, but for COMMIT and for
+// statements that commit by themselves.
+//
+// COMMIT and ROLLBACK end within their time limit. No answer to a COMMIT is an
+// unknown outcome.
+//
+// When the context of a running statement ends, the statement is stopped with
+// KILL QUERY from another connection, and the error matches that of the
+// context: the statement did nothing. If the server does not confirm it within
+// 500 ms, the connection is closed, and outside a transaction the outcome is
+// unknown. An INSERT, UPDATE or DELETE that had ended by then succeeds.
+//
+// A connection that comes back with a transaction open, after a raw BEGIN say,
+// is closed rather than reused.
+package mysql

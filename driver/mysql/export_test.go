@@ -1,0 +1,22 @@
+package mysql
+
+import (
+	sqldriver "database/sql/driver"
+
+	gomysql "github.com/go-sql-driver/mysql"
+)
+
+var (
+	FirstWord      = firstWord
+	LockName       = lockName
+	ServerFeatures = serverFeatures
+)
+
+// ConfigOf returns what go-sql-driver is configured with.
+func ConfigOf(c sqldriver.Connector) *gomysql.Config {
+	ours, ok := c.(*connector)
+	if !ok {
+		return nil
+	}
+	return ours.settings.cfg
+}

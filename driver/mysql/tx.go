@@ -1,0 +1,43 @@
+package mysql
+
+import (
+	sqldriver "database/sql/driver"
+	"errors"
+	"time"
+
+	gomysql "github.com/go-sql-driver/mysql"
+
+	"github.com/echobun/echobun/internal/wire"
+)
+
+// A tx is a transaction whose end is bounded.
+type tx struct {
+	inner sqldriver.Tx
+	conn  *conn
+	limit time.Duration
+}
+
+// Commit commits. Any error that the server did not send itself leaves the
+// outcome unknown, unless the COMMIT was never sent.
+func (t *tx) Commit() error {
+	unsent := !t.conn.inner.IsValid()
+	err := t.bounded(t.inner.Commit)
+	var refused *gomysql.MySQLError
+	if err == nil || unsent || errors.As(err, &refused) {
+		return err
+	}
+	return wire.OutcomeUnknown(err)
+}
+
+// Rollback rolls back. If the reply is lost, the server rolls back by itself.
+func (t *tx) Rollback() error { return t.bounded(t.inner.Rollback) }
+
+// bounded hangs up when end takes too long: go-sql-driver waits for ever.
+func (t *tx) bounded(end func() error) error {
+	timer := time.AfterFunc(t.limit, func() { _ = t.conn.net.Close() })
+	err := end()
+	if !timer.Stop() || err != nil {
+		t.conn.broken = true
+	}
+	return err
+}
