@@ -31,8 +31,9 @@ func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, erro
 	if err == nil {
 		_ = tx.Rollback() // The context was faster than the answer to BEGIN.
 	}
+	timeout := h.e.pool.timedOut(w) // Before own is cancelled, which is not why the wait ended.
 	cancel(nil)
-	if timeout := h.e.pool.timedOut(w); timeout != nil {
+	if timeout != nil {
 		err = timeout
 	} else if !inTime && ctx.Err() != nil {
 		err = ctx.Err()

@@ -32,8 +32,9 @@ type engine struct {
 	// The extension's mu protects these; joins is read without it.
 	joins    atomic.Int64 // How many of the extension's join models its dialect knows.
 	prepared map[reflect.Type]bool
-	scratch  *schema.Tables // Where types are rehearsed; nil until needed.
-	structs  int            // How many struct types stand for Tables.
+	scratch  *schema.Tables         // Where types are rehearsed; nil until needed.
+	followed map[reflect.Type]bool  // Types in scratch whose relations were rehearsed too.
+	refused  map[reflect.Type]error // Types that Bun could not build in scratch.
 }
 
 // openEngine makes the engine of one bind. It opens no connection.

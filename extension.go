@@ -29,9 +29,10 @@ type Extension struct {
 	routes routes
 	closed atomic.Bool
 
-	mu        sync.Mutex     // Protects joins, and what the engines know of types.
-	joins     []reflect.Type // Models of many-to-many tables.
-	joinCount atomic.Int64   // len(joins), to be read without mu.
+	mu        sync.Mutex               // Protects homes, joins, and what the engines know of types.
+	homes     map[reflect.Type]*engine // Of the struct types whose bind key was read.
+	joins     []reflect.Type           // Models of many-to-many tables.
+	joinCount atomic.Int64             // len(joins), to be read without mu.
 }
 
 // New makes an extension with an engine for each bind of cfg. It opens no
@@ -46,6 +47,7 @@ func New(cfg Config) (*Extension, error) {
 
 	x := &Extension{
 		engines:     make(map[string]*engine, len(binds)),
+		homes:       make(map[reflect.Type]*engine),
 		logger:      cfg.Logger,
 		foreignKeys: cfg.ForeignKeys,
 		failing:     newFailingDB(),

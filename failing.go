@@ -3,6 +3,7 @@ package echobun
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"time"
 
@@ -36,8 +37,18 @@ type failingDialect struct {
 func newFailingDB() *bun.DB {
 	d := new(failingDialect)
 	d.tables = schema.NewTables(d)
-	return bun.NewDB(new(sql.DB), d)
+	db := sql.OpenDB(noConnector{})
+	_ = db.Close() // What gets past the error, through a model hook's query.DB(), ends here.
+	return bun.NewDB(db, d)
 }
+
+// noConnector opens nothing.
+type noConnector struct{}
+
+func (noConnector) Connect(context.Context) (sqldriver.Conn, error) { return nil, errNoConnection }
+func (noConnector) Driver() sqldriver.Driver                        { return nil }
+
+var errNoConnection = errors.New("a query that failed has no connection")
 
 func (*failingDialect) Init(*sql.DB)              {}
 func (*failingDialect) Name() dialect.Name        { return dialect.PG }

@@ -122,6 +122,7 @@ func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, a
 	ctx, w := h.e.pool.enter(ctx)
 	res, err := conn.ExecContext(ctx, query, args...)
 	h.e.pool.leave(w)
+	w.release()
 	if err != nil {
 		return nil, h.e.statementError(w, query, err)
 	}
@@ -136,6 +137,7 @@ func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, 
 	rows, err := conn.QueryContext(ctx, query, args...)
 	h.e.pool.leave(w)
 	if err != nil {
+		w.release()
 		return nil, h.e.statementError(w, query, err)
 	}
 	if w != nil {
@@ -153,6 +155,7 @@ func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query strin
 	row := conn.QueryRowContext(ctx, query, args...)
 	h.e.pool.leave(w)
 	if err := row.Err(); err != nil {
+		w.release()
 		return errorRow(h.e.statementError(w, query, err))
 	}
 	if w != nil {

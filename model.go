@@ -72,16 +72,19 @@ func methodType(m reflect.Method) string {
 // bindKeyGivers returns the embedded types of t that have a bind key, at the
 // shallowest depth where there is one. It follows Go's own rule of promotion.
 func bindKeyGivers(t reflect.Type) []reflect.Type {
-	level, seen := []reflect.Type{t}, map[reflect.Type]bool{t: true}
+	level, seen := []reflect.Type{t}, map[reflect.Type]bool{}
 	for len(level) > 0 {
+		for _, typ := range level {
+			seen[typ] = true
+		}
 		var givers, next []reflect.Type
 		for _, embedded := range embeddedTypes(level) {
 			if givesBindKey(embedded) {
 				givers = append(givers, embedded)
 				continue
 			}
+			// A type that is embedded twice at one depth counts twice.
 			if elem := indirect(embedded); elem.Kind() == reflect.Struct && !seen[elem] {
-				seen[elem] = true
 				next = append(next, elem)
 			}
 		}

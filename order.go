@@ -32,12 +32,13 @@ func inOrder(tables []*declared) []*declared {
 func parentsOf(tables []*declared) map[*declared][]*declared {
 	byName := make(map[string]*declared, len(tables))
 	for _, d := range tables {
-		byName[d.fullName()] = d
+		byName[d.e.metadata.fold(d.fullName())] = d
 	}
 
 	parents := make(map[*declared][]*declared, len(tables))
 	add := func(child, parent string) {
-		if c, p := byName[child], byName[parent]; c != nil && p != nil && c != p {
+		fold := tables[0].e.metadata.fold
+		if c, p := byName[fold(child)], byName[fold(parent)]; c != nil && p != nil && c != p {
 			parents[c] = append(parents[c], p)
 		}
 	}

@@ -117,7 +117,12 @@ func (w *waiter) expire() {
 	}
 }
 
-func (w *waiter) release() { w.cancel(nil) }
+// release lets the caller's context forget w. It does nothing for nil.
+func (w *waiter) release() {
+	if w != nil {
+		w.cancel(nil)
+	}
+}
 
 // timedOut returns the error of a wait that was too long, for the pool's limit
 // or for the caller's deadline. It is nil if that is not what happened.
@@ -125,11 +130,21 @@ func (p *pool) timedOut(w *waiter) error {
 	if w == nil || w.state.Load() == arrived {
 		return nil
 	}
-	cause := context.Cause(w.caller)
-	if w.state.Load() != expired && !errors.Is(cause, context.DeadlineExceeded) {
+	deadline := w.deadline()
+	if w.state.Load() != expired && deadline == nil {
 		return nil
 	}
-	return &poolTimeoutError{size: p.size, waited: time.Since(w.start), cause: cause}
+	return &poolTimeoutError{size: p.size, waited: time.Since(w.start), cause: deadline}
+}
+
+// deadline returns context.DeadlineExceeded if that ended the caller's
+// context. A caller may have given its deadline a cause of its own, and the
+// context of a BEGIN has the caller's error as its cause.
+func (w *waiter) deadline() error {
+	if errors.Is(w.caller.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(w.caller), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // poolTimeoutError is what ErrPoolTimeout looks like.

@@ -34,7 +34,7 @@ func (x *Extension) Register(models ...any) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 
-	r := registration{x: x, tables: make(map[*engine]map[string]*planned)}
+	r := registration{x: x, seen: make(map[reflect.Type]bool), tables: make(map[*engine]map[string]*planned)}
 	for i, model := range models {
 		r.plan(i, model)
 	}
@@ -52,6 +52,7 @@ func (x *Extension) Register(models ...any) error {
 // before anything is changed.
 type registration struct {
 	x       *Extension
+	seen    map[reflect.Type]bool           // The models that were planned.
 	models  []*planned                      // In the order that Bun has to build them in.
 	claimed []*planned                      // What has its table name, models and tables.
 	tables  map[*engine]map[string]*planned // The same by folded name.
@@ -100,17 +101,24 @@ func (r *registration) plan(turn int, model any) {
 		r.fault(fmt.Sprintf("%T", model), DefaultBind, errors.New("not a struct: give a (*T)(nil) of a struct, or a *Table"))
 		return
 	}
-	key, err := bindKeyOf(t)
-	if err != nil {
+	if r.seen[t] {
+		return
+	}
+	r.seen[t] = true
+	r.planModel(turn, t)
+}
+
+func (r *registration) planModel(turn int, t reflect.Type) {
+	e, err := r.x.home(t)
+	var unknown *UnknownBindError
+	switch {
+	case errors.As(err, &unknown):
+		r.fault(t.String(), unknown.Key, err)
+	case err != nil:
 		r.fault(t.String(), DefaultBind, err)
-		return
+	default:
+		r.models = append(r.models, &planned{e: e, typ: t, turn: turn})
 	}
-	e, err := r.x.engine(key)
-	if err != nil {
-		r.fault(t.String(), key, err)
-		return
-	}
-	r.models = append(r.models, &planned{e: e, typ: t, turn: turn})
 }
 
 func (r *registration) planTable(turn int, t *Table) {
@@ -186,17 +194,18 @@ func (r *registration) rehearse() {
 			}
 		}
 	}
-	r.models = accepted
+	r.models = r.models[:0]
+	for _, p := range accepted {
+		if err := r.rehearseRelations(p.e, p.typ); err != nil {
+			r.fault(p.typ.String(), p.e.key, err)
+			continue
+		}
+		r.models = append(r.models, p)
+	}
 }
 
 func (r *registration) rehearseModel(p *planned) bool {
-	for _, name := range m2mTables(p.typ) {
-		if err := r.findM2M(p.e, name); err != nil {
-			r.fault(p.typ.String(), p.e.key, err)
-			return false
-		}
-	}
-	table, err := r.x.rehearse(p.e, p.typ)
+	table, err := r.rehearseType(p.e, p.typ)
 	if err != nil {
 		r.fault(p.typ.String(), p.e.key, err)
 		return false
@@ -212,6 +221,17 @@ func (r *registration) rehearseModel(p *planned) bool {
 	}
 	p.name = driver.TableName{Schema: schemaName, Name: name}
 	return r.claim(p)
+}
+
+// rehearseType is rehearse with clearer words for a many-to-many table that
+// is not there.
+func (r *registration) rehearseType(e *engine, typ reflect.Type) (*schema.Table, error) {
+	for _, name := range m2mTables(typ) {
+		if err := r.findM2M(e, name); err != nil {
+			return nil, err
+		}
+	}
+	return r.x.rehearse(e, typ)
 }
 
 func checkFields(t *schema.Table) error {
@@ -283,6 +303,9 @@ func (r *registration) forget() {
 
 // commit registers what was planned.
 func (r *registration) commit() {
+	for _, p := range r.models {
+		p.e.db.Table(p.typ) // All of them first, for relations lead from one to the next.
+	}
 	for _, p := range r.models {
 		r.x.prepare(p.e, p.typ)
 	}

@@ -1,6 +1,7 @@
 package echobun
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -37,35 +38,76 @@ func (e *engine) scratchTables() *schema.Tables {
 			}
 		}
 	}
-	e.scratch = d.tables
+	e.scratch, e.followed, e.refused = d.tables, make(map[reflect.Type]bool), make(map[reflect.Type]error)
 	return e.scratch
 }
 
-// rehearse builds a type, and those it has relations to on the same bind, in
-// the scratch registry. After an error the scratch registry must be thrown
-// away. It needs x.mu.
+// rehearse builds a type in the scratch registry. After an error the scratch
+// registry must be thrown away, at the latest when x.mu is let go. It needs x.mu.
 func (x *Extension) rehearse(e *engine, typ reflect.Type) (table *schema.Table, err error) {
+	tables := e.scratchTables()
+	if err := e.refused[typ]; err != nil {
+		return nil, err // Bun would give another answer the second time.
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
+			e.refused[typ] = err
 		}
 	}()
 
-	table = e.scratchTables().Get(typ)
+	table = tables.Get(typ)
 	for _, rel := range relations(table) {
-		key, err := bindKeyOf(rel.JoinTable.Type)
-		if err != nil {
+		var unknown *UnknownBindError
+		if _, err := x.home(rel.JoinTable.Type); err != nil && !errors.As(err, &unknown) {
 			return nil, fmt.Errorf("relation %s: %w", rel.Field.GoName, err)
-		}
-		if key == e.key {
-			e.scratchTables().Get(rel.JoinTable.Type)
 		}
 	}
 	return table, nil
 }
 
-// prepare builds a type that was rehearsed in the engine's own registry, and
-// takes out its relations to models of other binds. It needs x.mu.
+// rehearseRelations rehearses all types that a rehearsed type's relations
+// lead to on the same bind, for Bun builds them when a relation is used.
+func (r *registration) rehearseRelations(e *engine, typ reflect.Type) error {
+	if e.followed[typ] {
+		return nil
+	}
+	e.followed[typ] = true
+	for _, rel := range relations(e.scratchTables().Get(typ)) {
+		related := rel.JoinTable.Type
+		if home, err := r.x.home(related); err != nil || home != e {
+			continue
+		}
+		_, err := r.rehearseType(e, related)
+		if err == nil {
+			err = r.rehearseRelations(e, related)
+		}
+		if err != nil {
+			return fmt.Errorf("relation %s to %s: %w", rel.Field.GoName, related, err)
+		}
+	}
+	return nil
+}
+
+// prepareAlone rehearses and prepares a type that is not registered. It needs
+// x.mu.
+func (x *Extension) prepareAlone(e *engine, typ reflect.Type) error {
+	r := registration{x: x}
+	_, err := r.rehearseType(e, typ)
+	if err == nil {
+		err = r.rehearseRelations(e, typ)
+	}
+	if err != nil {
+		e.scratch = nil
+		return err
+	}
+	x.prepare(e, typ)
+	return nil
+}
+
+// prepare builds a type that was rehearsed, and those that its relations lead
+// to, in the engine's own registry, and takes out their relations to models
+// of other binds. It needs x.mu.
 func (x *Extension) prepare(e *engine, typ reflect.Type) {
 	if e.prepared[typ] {
 		return
@@ -78,7 +120,7 @@ func (x *Extension) prepare(e *engine, typ reflect.Type) {
 	table := e.db.Table(typ)
 	for _, rel := range relations(table) {
 		related := rel.JoinTable.Type
-		if key, err := bindKeyOf(related); err != nil || key != e.key {
+		if home, err := x.home(related); err != nil || home != e {
 			delete(table.Relations, rel.Field.GoName)
 			continue
 		}
@@ -113,8 +155,15 @@ func (e *engine) learnJoins(x *Extension) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 
+	// Bun finds them by name: what the engine has of its own must stay the only one.
+	known := make(map[string]bool)
+	for _, table := range e.db.Dialect().Tables().All() {
+		known[table.Name] = true
+	}
 	for _, typ := range x.joins[e.joins.Load():] {
-		e.db.Table(typ)
+		if !known[x.failing.Table(typ).Name] {
+			e.db.Table(typ)
+		}
 	}
 	e.joins.Store(int64(len(x.joins)))
 }

@@ -89,21 +89,36 @@ func (x *Extension) resolve(t reflect.Type) (*engine, error) {
 		return nil, &ModelError{Model: t.String(), Err: errors.New("a Table is no model: use the builder's Table method")}
 	}
 
-	key, err := bindKeyOf(typ)
+	e, err := x.home(typ)
+	if unknown := (*UnknownBindError)(nil); errors.As(err, &unknown) {
+		return nil, unknown
+	}
 	if err != nil {
 		return nil, &ModelError{Model: typ.String(), Err: err}
+	}
+	if hasRelations(typ) && !e.prepared[typ] {
+		if err := x.prepareAlone(e, typ); err != nil {
+			return nil, &ModelError{Model: typ.String(), Bind: e.key, Err: err}
+		}
+	}
+	return e, nil
+}
+
+// home returns the engine of the struct type t. Its bind key is read once:
+// whatever the method says later has no effect. It needs x.mu.
+func (x *Extension) home(t reflect.Type) (*engine, error) {
+	if e, ok := x.homes[t]; ok {
+		return e, nil
+	}
+	key, err := bindKeyOf(t)
+	if err != nil {
+		return nil, err
 	}
 	e, err := x.engine(key)
 	if err != nil {
 		return nil, err
 	}
-	if hasRelations(typ) {
-		if _, err := x.rehearse(e, typ); err != nil {
-			e.scratch = nil
-			return nil, &ModelError{Model: typ.String(), Bind: key, Err: err}
-		}
-		x.prepare(e, typ)
-	}
+	x.homes[t] = e
 	return e, nil
 }
 

@@ -73,11 +73,8 @@ func (b Builder[Q]) Table(t *Table) Q {
 	q := b.start(b.s.handle(e))
 	switch any(q).(type) {
 	case *bun.SelectQuery, *bun.InsertQuery, *bun.UpdateQuery, *bun.DeleteQuery,
-		*bun.TruncateTableQuery:
+		*bun.TruncateTableQuery, *bun.DropTableQuery:
 		return q.Table(name)
-	case *bun.DropTableQuery:
-		// Bun looks for hooks on the model of a DROP TABLE, so there has to be one.
-		return q.Model((*noModel)(nil)).Table(name)
 	}
 	return b.fail(&ModelError{Model: name, Bind: e.key, Err: errTableQuery})
 }
@@ -168,6 +165,7 @@ func (s *Session) Bind(key string) bun.IDB {
 	if err != nil {
 		return &failedDB{db: s.app.x.failing, err: err}
 	}
+	e.learnJoins(s.app.x)
 	return s.handle(e)
 }
 
@@ -179,6 +177,7 @@ func (s *Session) For(modelOrTable any) bun.IDB {
 	if err != nil {
 		return &failedDB{db: s.app.x.failing, err: err}
 	}
+	e.learnJoins(s.app.x)
 	return s.handle(e)
 }
 
@@ -195,7 +194,6 @@ func (s *Session) handle(e *engine) *handle {
 }
 
 func (s *Session) addHandle(chain *atomic.Pointer[handle], first *handle, e *engine) *handle {
-	e.learnJoins(s.app.x)
 	for {
 		h := &handle{s: s, e: e, next: first}
 		if chain.CompareAndSwap(first, h) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/schema"
 )
 
@@ -61,7 +62,7 @@ func (l *statementLog) AfterQuery(ctx context.Context, event *bun.QueryEvent) {
 func template(event *bun.QueryEvent) string {
 	text := event.QueryTemplate
 	if event.IQuery != nil {
-		b, err := event.IQuery.AppendQuery(schema.NewNopQueryGen(), nil)
+		b, err := event.IQuery.AppendQuery(schema.NewQueryGen(templateDialect{event.DB.Dialect()}), nil)
 		if err != nil {
 			return event.IQuery.Operation()
 		}
@@ -69,3 +70,10 @@ func template(event *bun.QueryEvent) string {
 	}
 	return scrub(text, event.DB.Dialect().IdentQuote() == '`')
 }
+
+// templateDialect makes Bun leave out arguments, as its own dialect for
+// templates does, but quotes names as the database wants it.
+type templateDialect struct{ schema.Dialect }
+
+// Name tells Bun that there is no database.
+func (templateDialect) Name() dialect.Name { return dialect.Invalid }

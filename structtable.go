@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync/atomic"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun/driver"
 )
+
+// structs counts the struct types that stand for Tables.
+var structs atomic.Int64
 
 // structTable gives Bun a table without a struct: it makes a struct type with
 // a field for each column and lets the engine's dialect pick the SQL types.
@@ -19,12 +23,11 @@ import (
 // placeholders and the real ones are set in what Bun made of them. It needs
 // the extension's mu.
 func structTable(e *engine, def *Table) *schema.Table {
-	e.structs++
 	fields := []reflect.StructField{{
 		Name: "BaseModel", Anonymous: true, Type: reflect.TypeFor[bun.BaseModel](),
 		// Types of the same shape are one type in Go; the number keeps two
-		// tables of one engine apart.
-		Tag: reflect.StructTag(fmt.Sprintf(`bun:"table:echobun_%d"`, e.structs)),
+		// tables apart, whose engines may share a dialect.
+		Tag: reflect.StructTag(fmt.Sprintf(`bun:"table:echobun_%d"`, structs.Add(1))),
 	}}
 	for i, c := range def.Columns {
 		fields = append(fields, reflect.StructField{
