@@ -29,17 +29,28 @@ func (e *engine) scratchTables() *schema.Tables {
 	if e.scratch != nil {
 		return e.scratch
 	}
-	d := &scratchDialect{Dialect: e.db.Dialect()}
-	d.tables = schema.NewTables(d)
+	tables := e.emptyTables()
 	for _, last := range []bool{false, true} {
 		for _, known := range e.metadata.declared() {
 			if known.def == nil && hasM2M(known.table.Type) == last {
-				d.tables.Get(known.table.Type)
+				tables.Get(known.table.Type)
 			}
 		}
 	}
-	e.scratch, e.followed, e.refused = d.tables, make(map[reflect.Type]bool), make(map[reflect.Type]error)
+	e.scratch, e.followed, e.refused = tables, make(map[reflect.Type]bool), make(map[reflect.Type]error)
 	return e.scratch
+}
+
+// emptyTables returns a registry that builds types as the engine's does. It
+// is not the engine's dialect that is asked where there is a driver: on MySQL
+// that one may want to know the server's version.
+func (e *engine) emptyTables() *schema.Tables {
+	if e.owned {
+		return e.drv.Dialect().Tables()
+	}
+	d := &scratchDialect{Dialect: e.db.Dialect()}
+	d.tables = schema.NewTables(d)
+	return d.tables
 }
 
 // rehearse builds a type in the scratch registry. After an error the scratch

@@ -3,6 +3,7 @@ package mysql
 import (
 	sqldriver "database/sql/driver"
 	"fmt"
+	"strings"
 
 	"github.com/uptrace/bun/schema"
 
@@ -20,6 +21,7 @@ type mysqlDriver struct{}
 var (
 	_ driver.Driver    = mysqlDriver{}
 	_ driver.TypeNamer = mysqlDriver{}
+	_ driver.Defaulter = mysqlDriver{}
 	_ driver.DDL       = mysqlDriver{}
 )
 
@@ -49,4 +51,20 @@ var typeNames = map[string]string{
 	"datetime":    "datetime(6)",
 	"json":        "json",
 	"uuid":        "char(36)",
+}
+
+// DefaultExpr returns the default of a column. The current time needs as many
+// digits as its column has, and the large types take only what stands in
+// brackets.
+func (mysqlDriver) DefaultExpr(kind, expr string) string {
+	switch kind {
+	case "datetime":
+		switch strings.ToUpper(strings.TrimSpace(expr)) {
+		case "CURRENT_TIMESTAMP", "CURRENT_TIMESTAMP()", "NOW()", "LOCALTIMESTAMP", "LOCALTIMESTAMP()":
+			return "CURRENT_TIMESTAMP(6)"
+		}
+	case "text", "largebinary", "json":
+		return "(" + expr + ")"
+	}
+	return expr
 }

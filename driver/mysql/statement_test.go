@@ -175,10 +175,10 @@ func TestAllocations(t *testing.T) { //nolint:paralleltest // Allocations of oth
 		return testing.AllocsPerRun(50, func() {
 			rows, err := db.QueryContext(ctx, query)
 			require.NoError(t, err)
+			defer rows.Close()
 			for rows.Next() {
 			}
 			require.NoError(t, rows.Err())
-			require.NoError(t, rows.Close())
 		})
 	}
 	one, many := "SELECT 1", "SELECT seq FROM seq_1_to_1000"
