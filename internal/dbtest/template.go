@@ -80,7 +80,9 @@ func (t *template) run(program string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.SysProcAttr, cmd.Dir, cmd.Env = t.owner.attr(), t.guard.dir, serverEnv()
+	// In the shared folder for temporary files, two installations at once
+	// would take each other's.
+	cmd.SysProcAttr, cmd.Dir, cmd.Env = t.owner.attr(), t.guard.dir, append(serverEnv(), "TMPDIR="+t.guard.dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(program), err, out)
