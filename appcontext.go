@@ -21,7 +21,7 @@ import (
 // [ErrAppContextEnded]. Calling end again does nothing. Both may be used from
 // several goroutines.
 func (x *Extension) AppContext(parent context.Context) (ctx context.Context, end func()) {
-	a := newAppContext(x, parent)
+	a := newAppContext(parent, x)
 	return a, a.end
 }
 
@@ -59,7 +59,7 @@ type appContext struct {
 	cancel context.CancelFunc
 }
 
-func newAppContext(x *Extension, parent context.Context) *appContext {
+func newAppContext(parent context.Context, x *Extension) *appContext {
 	a := &appContext{Context: parent, x: x}
 	a.session.app = a
 	return a

@@ -3,6 +3,7 @@ package echobun
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"runtime"
 
 	"github.com/uptrace/bun"
@@ -15,13 +16,10 @@ func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, erro
 		return bun.Tx{}, err
 	}
 
-	own, cancel := context.WithCancelCause(detached{h.s.app.lifetime(), ctx})
+	own, cancel := context.WithCancelCause(detached{h.s.app.lifetime(), ctx}) //nolint:contextcheck // It is detached from ctx on purpose.
 	disarm := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
 
-	begin, w := h.e.pool.enter(own)
-	tx, err := h.e.db.BeginTx(begin, opts)
-	h.e.pool.leave(w)
-
+	tx, w, err := h.begin(own, opts)
 	inTime := disarm()
 	if err == nil && inTime {
 		// Bun's Tx does not say when it ends; own is needed until it does.
@@ -41,9 +39,18 @@ func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, erro
 	return bun.Tx{}, h.e.wrap("BEGIN", err)
 }
 
+// begin asks the pool for a connection and begins the transaction on it.
+func (h *handle) begin(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, w *waiter, err error) {
+	ctx, w = h.e.pool.enter(ctx)
+	defer h.e.pool.leave(w) // Also when a hook of the user's panics.
+	tx, err = h.e.db.BeginTx(ctx, opts)
+	return tx, w, err
+}
+
 // RunInTx runs fn in one of Bun's transactions on this engine. It commits if
 // fn returns nil, else it rolls back, also when fn panics. The context that
-// fn gets is the caller's; when it ends, the statements that use it fail.
+// fn gets is the caller's; when it ends, the statements that use it fail. If
+// the app context ended meanwhile, the error is ErrAppContextEnded.
 func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(context.Context, bun.Tx) error) error {
 	tx, err := h.BeginTx(ctx, opts)
 	if err != nil {
@@ -60,7 +67,11 @@ func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(conte
 		return err
 	}
 	committing = true
-	return h.e.wrap("COMMIT", tx.Commit())
+	err = tx.Commit()
+	if ended := h.s.usable(); ended != nil && (errors.Is(err, sql.ErrTxDone) || errors.Is(err, context.Canceled)) {
+		err = ended // It was rolled back: COMMIT was not sent.
+	}
+	return h.e.wrap("COMMIT", err)
 }
 
 // detached is a context with the values of one and the life of another.

@@ -60,7 +60,7 @@ func (c *connector) Close() error {
 	return nil
 }
 
-// conn is a driver's connection. Like every driver.Conn it is used by one
+// conn is a driver's connection. Like every [driver.Conn] it is used by one
 // goroutine at a time.
 type conn struct {
 	driver.Conn
@@ -103,7 +103,7 @@ func newConn(e *engine, inner driver.Conn) *conn {
 	return c
 }
 
-// Unwrap returns the driver package's connection, for sql.Conn.Raw.
+// Unwrap returns the driver package's connection, for [sql.Conn.Raw].
 func (c *conn) Unwrap() driver.Conn { return c.Conn }
 
 // prepareSession runs one statement of OnConnect.
@@ -118,7 +118,7 @@ func (c *conn) prepareSession(ctx context.Context, query string) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	_, err = execStmt(ctx, s, nil)
 	return err
 }
@@ -166,7 +166,7 @@ func (c *conn) prepare(ctx context.Context, query string) (driver.Stmt, error) {
 	if c.prep != nil {
 		return c.prep.PrepareContext(ctx, query)
 	}
-	return c.Conn.Prepare(query)
+	return c.Prepare(query)
 }
 
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -251,7 +251,7 @@ var (
 	_ driver.StmtExecContext   = (*stmt)(nil)
 	_ driver.StmtQueryContext  = (*stmt)(nil)
 	_ driver.NamedValueChecker = (*stmt)(nil)
-	_ driver.ColumnConverter   = (*stmt)(nil)
+	_ driver.ColumnConverter   = (*stmt)(nil) //nolint:staticcheck // Drivers still have it.
 )
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {

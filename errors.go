@@ -8,7 +8,7 @@ import (
 	"github.com/echobun/echobun/driver"
 )
 
-// States that a caller may want to tell apart, all to be matched with errors.Is.
+// States that a caller may want to tell apart, all to be matched with [errors.Is].
 var (
 	// ErrNoAppContext is returned for a context that carries no app context
 	// of this extension.
@@ -26,7 +26,7 @@ var (
 )
 
 // Kinds of failure that are the same on every database. A [*BindError]
-// matches them with errors.Is, so a handler answers 409 to [ErrUnique]
+// matches them with [errors.Is], so a handler answers 409 to [ErrUnique]
 // whatever the database is.
 var (
 	// ErrUnique is a violated unique or primary-key constraint.
@@ -128,7 +128,7 @@ func (e *UnknownBindError) Error() string {
 
 // A BindError is the failure of a statement, a transaction or a connection on
 // one bind. It unwraps to the driver's own error, and matches the kinds of
-// failure above with errors.Is.
+// failure above with [errors.Is].
 type BindError struct {
 	Bind string // Bind key.
 	Op   string // What failed: "SELECT", "INSERT", "CREATE TABLE", "BEGIN", "COMMIT", "connect".

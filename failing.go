@@ -91,15 +91,19 @@ func (f *failedDB) NewDropIndex() *bun.DropIndexQuery {
 func (f *failedDB) NewSelect() *bun.SelectQuery {
 	return failQuery(bun.NewSelectQuery(f.db).Conn(f), f.err)
 }
+
 func (f *failedDB) NewInsert() *bun.InsertQuery {
 	return failQuery(bun.NewInsertQuery(f.db).Conn(f), f.err)
 }
+
 func (f *failedDB) NewUpdate() *bun.UpdateQuery {
 	return failQuery(bun.NewUpdateQuery(f.db).Conn(f), f.err)
 }
+
 func (f *failedDB) NewDelete() *bun.DeleteQuery {
 	return failQuery(bun.NewDeleteQuery(f.db).Conn(f), f.err)
 }
+
 func (f *failedDB) NewMerge() *bun.MergeQuery {
 	return failQuery(bun.NewMergeQuery(f.db).Conn(f), f.err)
 }
@@ -137,7 +141,7 @@ func (f *failedDB) QueryContext(context.Context, string, ...any) (*sql.Rows, err
 }
 
 func (f *failedDB) QueryRowContext(context.Context, string, ...any) *sql.Row {
-	return errorRow(f.err)
+	return errorRow(f.err) //nolint:contextcheck // Nothing runs that a context could end.
 }
 
 func (f *failedDB) BeginTx(context.Context, *sql.TxOptions) (bun.Tx, error) {
@@ -148,7 +152,7 @@ func (f *failedDB) RunInTx(context.Context, *sql.TxOptions, func(context.Context
 	return f.err
 }
 
-// errorRow returns a row whose Scan answers err. A *sql.Row only comes from
+// errorRow returns a row whose Scan answers err. A [*sql.Row] only comes from
 // database/sql, so an empty pool is asked with a context that is over.
 func errorRow(err error) *sql.Row {
 	return new(sql.DB).QueryRowContext(errorContext{err}, "")

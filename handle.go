@@ -115,50 +115,57 @@ func (c *sender) QueryRowContext(ctx context.Context, query string, args ...any)
 	return queryRowContext(ctx, (*handle)(c), c.e.db.DB, query, args)
 }
 
-func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (sql.Result, error) {
+func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (res sql.Result, err error) {
 	if err := h.s.usable(); err != nil {
 		return nil, err
 	}
 	ctx, w := h.e.pool.enter(ctx)
-	res, err := conn.ExecContext(ctx, query, args...)
-	h.e.pool.leave(w)
-	w.release()
-	if err != nil {
-		return nil, h.e.statementError(w, query, err)
-	}
-	return res, nil
+	defer func() {
+		h.e.pool.leave(w) // Also when a hook of the user's panics.
+		w.release()
+		if err != nil {
+			res, err = nil, h.e.statementError(w, query, err)
+		}
+	}()
+	return conn.ExecContext(ctx, query, args...)
 }
 
-func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (*sql.Rows, error) {
+func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (rows *sql.Rows, err error) {
 	if err := h.s.usable(); err != nil {
 		return nil, err
 	}
 	ctx, w := h.e.pool.enter(ctx)
-	rows, err := conn.QueryContext(ctx, query, args...)
-	h.e.pool.leave(w)
-	if err != nil {
-		w.release()
-		return nil, h.e.statementError(w, query, err)
-	}
-	if w != nil {
+	defer func() {
+		h.e.pool.leave(w)
+		if err != nil {
+			w.release()
+			rows, err = nil, h.e.statementError(w, query, err)
+		}
+	}()
+	rows, err = conn.QueryContext(ctx, query, args...)
+	if w != nil && err == nil {
 		// The rows live on the waiter's context: it may go when they have.
 		runtime.AddCleanup(rows, (*waiter).release, w)
 	}
-	return rows, nil
+	return rows, err
 }
 
-func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) *sql.Row {
+func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (row *sql.Row) {
 	if err := h.s.usable(); err != nil {
-		return errorRow(err)
+		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
 	ctx, w := h.e.pool.enter(ctx)
-	row := conn.QueryRowContext(ctx, query, args...)
-	h.e.pool.leave(w)
-	if err := row.Err(); err != nil {
-		w.release()
-		return errorRow(h.e.statementError(w, query, err))
-	}
-	if w != nil {
+	defer func() { //nolint:contextcheck // As above.
+		h.e.pool.leave(w)
+		if row == nil { // A panic.
+			w.release()
+		} else if err := row.Err(); err != nil {
+			w.release()
+			row = errorRow(h.e.statementError(w, query, err))
+		}
+	}()
+	row = conn.QueryRowContext(ctx, query, args...)
+	if w != nil && row.Err() == nil {
 		runtime.AddCleanup(row, (*waiter).release, w)
 	}
 	return row

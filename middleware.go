@@ -92,7 +92,7 @@ func (cfg MiddlewareConfig) serve(x *Extension, c echo.Context, next echo.Handle
 	}
 
 	req := c.Request()
-	a := newAppContext(x, req.Context())
+	a := newAppContext(req.Context(), x)
 	c.SetRequest(req.WithContext(a))
 	c.Set(cfg.ContextKey, &a.session)
 	defer func() {

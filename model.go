@@ -50,7 +50,7 @@ func callBindKey(t reflect.Type) (key string, err error) {
 		}
 	}()
 
-	keyer, ok := reflect.New(t).Interface().(BindKeyer)
+	keyer, ok := reflect.TypeAssert[BindKeyer](reflect.New(t))
 	if !ok {
 		return "", errors.New("its method BindKey cannot be called")
 	}

@@ -67,7 +67,7 @@ func (p *pool) arrive(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	return w.arrive()
+	return w.arrive() //nolint:contextcheck // w is the context.
 }
 
 type waiterKey struct{}
@@ -137,7 +137,7 @@ func (p *pool) timedOut(w *waiter) error {
 	return &poolTimeoutError{size: p.size, waited: time.Since(w.start), cause: deadline}
 }
 
-// deadline returns context.DeadlineExceeded if that ended the caller's
+// deadline returns [context.DeadlineExceeded] if that ended the caller's
 // context. A caller may have given its deadline a cause of its own, and the
 // context of a BEGIN has the caller's error as its cause.
 func (w *waiter) deadline() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/uptrace/bun/schema"
@@ -146,10 +147,8 @@ func (x *Extension) prepare(e *engine, typ reflect.Type) {
 
 // addJoin remembers the model of a many-to-many table. It needs x.mu.
 func (x *Extension) addJoin(typ reflect.Type) {
-	for _, known := range x.joins {
-		if known == typ {
-			return
-		}
+	if slices.Contains(x.joins, typ) {
+		return
 	}
 	x.joins = append(x.joins, typ)
 	x.failing.Table(typ)

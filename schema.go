@@ -58,6 +58,7 @@ func (x *Extension) forBinds(ctx context.Context, keys []string, do func(context
 	for i, e := range engines {
 		wg.Go(func() {
 			defer func() { panics[i] = recover() }()
+			errs[i] = e.wrap("schema", errors.New("a hook called runtime.Goexit")) // Unless do returns.
 			errs[i] = do(ctx, e)
 		})
 	}
@@ -114,10 +115,11 @@ func changeSchema(ctx context.Context, e *engine, op string, do func(*schemaChan
 	waitCtx, w := e.pool.enter(ctx)
 	conn, err := e.db.Conn(waitCtx)
 	e.pool.leave(w)
+	w.release()
 	if err != nil {
 		return e.statementError(w, op, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 
 	ddl, ok := e.drv.(driver.DDL)
 	if !ok {

@@ -100,3 +100,15 @@ func dollarQuoted(s string, i int) int {
 	}
 	return len(s)
 }
+
+// scrubMessage replaces all between the first quote of an error message and
+// the last one: databases quote values that they complain about, and do not
+// escape quotes in them.
+func scrubMessage(message string) string {
+	const quotes = "'\"`"
+	first, last := strings.IndexAny(message, quotes), strings.LastIndexAny(message, quotes)
+	if first == last {
+		return message // None, or an apostrophe.
+	}
+	return message[:first] + "?" + message[last+1:]
+}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -13,7 +14,8 @@ import (
 )
 
 // statementLog is the query hook behind LogStatements: a record for each
-// statement, with its template and never its arguments.
+// statement, with its template and never its arguments. Nor does it hold what
+// the database quotes of them in an error: the caller gets that.
 type statementLog struct {
 	bind   string
 	logger *slog.Logger
@@ -29,7 +31,7 @@ func hooksOf(e *engine, opts EngineOptions, cfg Config, logger *slog.Logger) []b
 		logs = *opts.LogStatements
 	}
 	if logs {
-		hooks = append(hooks[:len(hooks):len(hooks)], &statementLog{bind: e.key, logger: logger})
+		hooks = append(slices.Clip(hooks), &statementLog{bind: e.key, logger: logger})
 	}
 	return hooks
 }
@@ -52,9 +54,19 @@ func (l *statementLog) AfterQuery(ctx context.Context, event *bun.QueryEvent) {
 		}
 	}
 	if event.Err != nil && !errors.Is(event.Err, sql.ErrNoRows) {
-		attrs = append(attrs, slog.Any("error", event.Err))
+		attrs = append(attrs, slog.String("error", reason(event.Err)))
 	}
 	l.logger.LogAttrs(ctx, slog.LevelInfo, "echobun: statement", attrs...)
+}
+
+// reason returns what an error says, without the values that it complains
+// about, and without what the record's other attributes say.
+func reason(err error) string {
+	var bindErr *BindError
+	if errors.As(err, &bindErr) {
+		err = bindErr.Err
+	}
+	return scrubMessage(err.Error())
 }
 
 // template returns a statement with placeholders in place of its arguments,

@@ -46,7 +46,7 @@ func structTable(e *engine, def *Table) *schema.Table {
 }
 
 func columnTag(i int, c Column) reflect.StructTag {
-	tag := fmt.Sprintf("c%d", i)
+	tag := []string{fmt.Sprintf("c%d", i)}
 	for _, option := range []struct {
 		name string
 		set  bool
@@ -57,10 +57,10 @@ func columnTag(i int, c Column) reflect.StructTag {
 		{"unique", c.Unique},
 	} {
 		if option.set {
-			tag += "," + option.name
+			tag = append(tag, option.name)
 		}
 	}
-	return reflect.StructTag(`bun:"` + tag + `"`)
+	return reflect.StructTag(`bun:"` + strings.Join(tag, ",") + `"`)
 }
 
 func nameTable(e *engine, table *schema.Table, def *Table) {

@@ -20,7 +20,7 @@ func change(ctx context.Context, db database, ddl driver.DDL, do func(bun.IDB) e
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	idb, finish, err := ddl.BeginDDL(ctx, conn, 10*time.Second)
 	if err != nil {
 		return err

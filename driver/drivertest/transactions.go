@@ -124,15 +124,21 @@ func (s suite) testManyAtOnce(t *testing.T) {
 
 func readAndWrite(ctx context.Context, db *bun.DB, who int) error {
 	for i := range 5 {
-		rows, err := db.QueryContext(ctx, "SELECT v FROM notes")
-		if err != nil {
-			return err
-		}
-		rows.Next()
-		_, err = db.ExecContext(ctx, "INSERT INTO notes (v) VALUES (?)", fmt.Sprint(who, i))
-		if err = errors.Join(err, rows.Close(), rows.Err()); err != nil {
+		if err := writeWithRowsOpen(ctx, db, fmt.Sprint(who, i)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func writeWithRowsOpen(ctx context.Context, db *bun.DB, note string) error {
+	rows, err := db.QueryContext(ctx, "SELECT v FROM notes")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+
+	rows.Next()
+	_, err = db.ExecContext(ctx, "INSERT INTO notes (v) VALUES (?)", note)
+	return errors.Join(err, rows.Err())
 }
