@@ -16,10 +16,10 @@ func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, erro
 		return bun.Tx{}, err
 	}
 
-	own, cancel := context.WithCancelCause(detached{h.s.app.lifetime(), ctx}) //nolint:contextcheck // It is detached from ctx on purpose.
+	own, cancel := context.WithCancelCause(detached{h.s.app.lifetime(), ctx})
 	disarm := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
 
-	tx, w, err := h.begin(own, opts)
+	tx, w, err := h.begin(own, opts) //nolint:contextcheck // It is detached from ctx on purpose.
 	inTime := disarm()
 	if err == nil && inTime {
 		// Bun's Tx does not say when it ends; own is needed until it does.
