@@ -114,9 +114,9 @@ func TestCancelUnanswered(t *testing.T) {
 // short is a statement that is over soon after its context.
 func short(t *testing.T, db bun.IDB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
 	defer cancel()
-	_, _ = db.ExecContext(ctx, "SELECT pg_sleep(0.09)")
+	_, _ = db.ExecContext(ctx, "SELECT pg_sleep(0.15)")
 }
 
 // A request to cancel that comes late would hit the next statement. Where it

@@ -248,6 +248,7 @@ func TestBadURLs(t *testing.T) { //nolint:paralleltest // It sets the environmen
 		"postgresql://app@127.0.0.1:1/app?sslmode=bogus&password=" + marker,
 		"postgresql://app@127.0.0.1:1/app?sslmode=bogus&sslpassword=" + marker,
 		"postgresql://app:'" + marker + "'%20x=@127.0.0.1:1/app?sslmode=bogus",
+		"postgresql://app:a'%20" + marker + "@127.0.0.1:1/app?sslmode=bogus",
 		"postgresql://app:" + marker + "%27%40x@127.0.0.1:1/app?sslmode=bogus",
 		"postgresql://app:" + marker + `\@127.0.0.1:1/app?sslmode=bogus`,
 	} {

@@ -53,7 +53,10 @@ func TestNonconformingStringsOnServer(t *testing.T) {
 	s := dbtest.Postgres(t)
 	db := open(t, s.URL(), "")
 	exec(t, db, "ALTER DATABASE "+s.Database+" SET standard_conforming_strings = off")
-	_, err := open(t, s.URL(), "").ExecContext(t.Context(), "SELECT 1")
+	c, err := connector(t, s.URL(), "", driver.Options{})
+	require.NoError(t, err)
+	_, err = c.Connect(t.Context())
+	require.NoError(t, closeConnector(c))
 	require.ErrorContains(t, err, "standard_conforming_strings is off")
 	exec(t, open(t, s.URL(), "standard_conforming_strings=on"), "SELECT 1")
 }

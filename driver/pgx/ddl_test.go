@@ -68,6 +68,7 @@ func TestDDLAtOnce(t *testing.T) {
 						if err != nil || len(found) > 0 {
 							return err
 						}
+						time.Sleep(200 * time.Millisecond) // So that the others come.
 						_, err = tx.ExecContext(t.Context(), "CREATE TABLE made (id bigint)")
 						return err
 					})
