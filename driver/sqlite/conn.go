@@ -142,7 +142,7 @@ func (c *conn) run(ctx context.Context, v verb, call func(context.Context) error
 	if err != nil {
 		return err
 	}
-	w := c.in.watch(ctx)
+	w := c.in.watch(ctx, nil)
 	defer w.close()
 	return c.leave(v, c.attempt(ctx, v, limit, w, call))
 }

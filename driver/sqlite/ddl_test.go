@@ -3,7 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -150,9 +150,6 @@ func TestDropTables(t *testing.T) {
 	require.Zero(t, one[int](t, db, "PRAGMA defer_foreign_keys"))
 }
 
-// tenNew is how often ten make the schema of a new file at once.
-const tenNew = 5
-
 // makeSchema is what a process does when it starts.
 func makeSchema(ctx context.Context, tb testing.TB, url string) error {
 	tb.Helper()
@@ -168,7 +165,7 @@ func makeSchema(ctx context.Context, tb testing.TB, url string) error {
 
 func TestTenPoolsMakeTheSchema(t *testing.T) {
 	t.Parallel()
-	for range tenNew {
+	for range 5 {
 		_, url := newFile(t)
 		var group sync.WaitGroup
 		errs := make(chan error, 10)
@@ -186,28 +183,57 @@ func TestTenPoolsMakeTheSchema(t *testing.T) {
 const processURL = "ECHOBUN_TEST_SQLITE_PROCESS_URL"
 
 // TestTenProcessesMakeTheSchema also changes a new file to WAL in ten
-// processes at once, which SQLite does not wait for.
+// processes at once, which SQLite does not always wait for.
 func TestTenProcessesMakeTheSchema(t *testing.T) {
 	t.Parallel()
 	if url := os.Getenv(processURL); url != "" {
+		_, _ = io.Copy(io.Discard, os.Stdin) // Until the start.
 		require.NoError(t, makeSchema(t.Context(), t, url))
 		return
 	}
-	for range tenNew {
+	for range 8 {
 		_, url := newFile(t)
-		var group sync.WaitGroup
-		failures := make(chan string, 10)
-		for range cap(failures) {
-			group.Go(func() {
-				process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTenProcessesMakeTheSchema$")
-				process.Env = append(os.Environ(), processURL+"="+url)
-				if out, err := process.CombinedOutput(); err != nil {
-					failures <- fmt.Sprintf("%v: %s", err, strings.TrimSpace(string(out)))
-				}
-			})
+		processes := make([]*process, 10)
+		for i := range processes {
+			processes[i] = startProcess(t, url)
 		}
-		group.Wait()
-		close(failures)
-		require.Empty(t, <-failures)
+		time.Sleep(200 * time.Millisecond) // For all to get there.
+		for _, p := range processes {
+			require.NoError(t, p.start.Close())
+		}
+		for _, p := range processes {
+			require.NoError(t, p.Wait(), &p.out)
+		}
 	}
+}
+
+// TestChangeToWALWaits makes one moment of that happen each time: SQLite
+// refuses the change at once while another process holds its lock.
+func TestChangeToWALWaits(t *testing.T) {
+	t.Parallel()
+	path, url := newFile(t)
+	tx, err := foreign(t, path).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	time.AfterFunc(200*time.Millisecond, func() { _ = tx.Rollback() })
+	require.Equal(t, "wal", one[string](t, open(t, url), "PRAGMA journal_mode"))
+}
+
+// process is the test above it in a process of its own.
+type process struct {
+	*exec.Cmd
+
+	start io.Closer
+	out   strings.Builder
+}
+
+func startProcess(t *testing.T, url string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTenProcessesMakeTheSchema$")}
+	p.Env = append(os.Environ(), processURL+"="+url)
+	p.Stdout, p.Stderr = &p.out, &p.out
+	var err error
+	p.start, err = p.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.Start())
+	return p
 }

@@ -52,9 +52,9 @@
 // A statement outside an open transaction waits for that transaction, also in
 // the goroutine that has opened it, and then fails as "database is locked".
 //
-// A database in memory does one statement or transaction at a time, and keeps
-// the rows of a query in memory until they are read. So do statements that
-// write and return rows, on a file too.
+// A database in memory has no journal mode to choose. It does one statement or
+// transaction at a time, and keeps the rows of a query in memory until they
+// are read. So do statements that write and return rows, on a file too.
 //
 // # Transactions that SQLite ends
 //

@@ -64,12 +64,16 @@ type watch struct {
 	err  error // Of the context that ended. Guarded by in.mu.
 }
 
-// watch starts to watch ctx. The watch must be closed.
-func (in *interrupter) watch(ctx context.Context) *watch {
+// watch starts to watch ctx, in the place of w if that is not nil. The watch
+// must be closed.
+func (in *interrupter) watch(ctx context.Context, w *watch) *watch {
 	if in.handle == nil || ctx.Done() == nil {
 		return nil
 	}
-	w := &watch{in: in}
+	if w == nil {
+		w = new(watch)
+	}
+	w.in = in
 	w.stop = context.AfterFunc(ctx, func() { w.fire(ctx.Err()) })
 	return w
 }
@@ -124,5 +128,7 @@ func (in *interrupter) inner(ctx context.Context) context.Context {
 	if in.handle == nil || ctx.Done() == nil {
 		return ctx
 	}
-	return context.WithoutCancel(ctx)
+	return background
 }
+
+var background = context.Background()

@@ -66,6 +66,43 @@ func readAndWrite(ctx context.Context, db *bun.DB) error {
 	})
 }
 
+// TestMemoryReadersGetTheirTurn lets 16 writers come one after the other. In
+// memory, SQLite lets nobody read while somebody writes, and readers that ask
+// for the lock from time to time would hardly ever find it free.
+func TestMemoryReadersGetTheirTurn(t *testing.T) {
+	t.Parallel()
+	db := open(t, "sqlite://?busy_timeout=1500")
+	run(t, db, "CREATE TABLE x (id INTEGER)")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+
+	var group sync.WaitGroup
+	errs := make(chan error, 20)
+	for i := range cap(errs) {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				var err error
+				if i < 4 {
+					err = db.QueryRowContext(t.Context(), "SELECT count(*) FROM x").Scan(new(int))
+				} else {
+					err = db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+						time.Sleep(10 * time.Millisecond)
+						_, err := tx.ExecContext(ctx, "INSERT INTO x VALUES (1)")
+						return err
+					})
+				}
+				if err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	close(errs)
+	require.NoError(t, <-errs)
+}
+
 func TestMemoryIsOneForEachEngine(t *testing.T) {
 	t.Parallel()
 	for i, url := range []string{"sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true", "sqlite:///file:m?mode=memory&uri=true"} {

@@ -20,17 +20,17 @@ import (
 // TestWritersQueueFairly lets 32 goroutines write transactions of 10 ms. A
 // fair queue makes each wait for the 31 others, and no longer.
 func TestWritersQueueFairly(t *testing.T) { //nolint:paralleltest // It measures time.
-	const writers, hold = 32, 10 * time.Millisecond
 	_, url := newFile(t)
+	span := 8 * time.Second
+	if testing.Short() {
+		span = 2 * time.Second
+	}
+	const writers, hold = 32, 10 * time.Millisecond
 	db := open(t, url)
 	run(t, db, "CREATE TABLE events (id INTEGER PRIMARY KEY, writer INTEGER)")
 
 	warm(t, db, writers)
 
-	span := 8 * time.Second
-	if testing.Short() {
-		span = 2 * time.Second
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), span)
 	defer cancel()
 
@@ -80,10 +80,14 @@ func TestWritersQueueFairly(t *testing.T) { //nolint:paralleltest // It measures
 // warm opens n connections.
 func warm(t *testing.T, db *bun.DB, n int) {
 	t.Helper()
-	for range n {
-		conn, err := db.Conn(t.Context())
+	conns := make([]bun.Conn, n)
+	for i := range conns {
+		var err error
+		conns[i], err = db.Conn(t.Context())
 		require.NoError(t, err)
-		defer func() { require.NoError(t, conn.Close()) }()
+	}
+	for _, conn := range conns {
+		require.NoError(t, conn.Close())
 	}
 }
 
@@ -206,7 +210,7 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 			t.Run(h.name+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
 				path, url := newFile(t)
-				db := open(t, url+"?busy_timeout=60000")
+				db := open(t, url+"?busy_timeout=8000")
 				run(t, db, "CREATE TABLE x (id INTEGER)")
 				end := h.hold(t, db, path)
 				defer end()
@@ -215,7 +219,7 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 				defer cancel()
 				start := time.Now()
 				require.ErrorIs(t, w.write(ctx, db), context.DeadlineExceeded)
-				require.Less(t, time.Since(start), 10*time.Second)
+				require.Less(t, time.Since(start), 5*time.Second)
 			})
 		}
 	}
@@ -233,10 +237,12 @@ func TestOwnTransactionIsWaitedFor(t *testing.T) {
 			t.Parallel()
 			db := open(t, tt.url)
 			run(t, db, "CREATE TABLE IF NOT EXISTS x (id INTEGER)")
+			start := time.Now()
 			err := db.RunInTx(t.Context(), nil, func(ctx context.Context, _ bun.Tx) error {
 				_, err := db.ExecContext(ctx, tt.query)
 				return err
 			})
+			require.Less(t, time.Since(start), 5*time.Second)
 			require.ErrorContains(t, err, "use the transaction")
 			require.Equal(t, driver.Serialization, lite().Classify(err))
 			run(t, db, "INSERT INTO x VALUES (2)")

@@ -27,7 +27,8 @@ func (c *conn) query(ctx context.Context, v verb, call func(context.Context) (sq
 	if err != nil {
 		return nil, err
 	}
-	r := &streamedRows{c: c, watch: c.in.watch(ctx)}
+	r := &streamedRows{c: c}
+	r.watch = c.in.watch(ctx, &r.space)
 	err = c.attempt(ctx, v, limit, r.watch, func(inner context.Context) error {
 		rows, err := call(inner)
 		r.raw, _ = rows.(rawRows)
@@ -45,6 +46,7 @@ type streamedRows struct {
 	raw   rawRows
 	c     *conn
 	watch *watch
+	space watch // For watch.
 	of    *stmt // Whose rows they are, if it was prepared.
 }
 

@@ -140,7 +140,7 @@ func TestCommitFails(t *testing.T) {
 func TestCommitIsLimited(t *testing.T) {
 	t.Parallel()
 	path, url := newFile(t)
-	db := open(t, url+"?journal_mode=delete&busy_timeout=60000")
+	db := open(t, url+"?journal_mode=delete&busy_timeout=8000")
 	run(t, db, "CREATE TABLE x (id INTEGER)")
 	run(t, db, "INSERT INTO x VALUES (1)")
 	reader, err := foreign(t, path).BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})

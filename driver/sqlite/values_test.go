@@ -128,6 +128,7 @@ func TestBlobs(t *testing.T) {
 		require.NoError(t, db.NewSelect().Table("x").ColumnExpr("b, b AS c, CASE id WHEN 1 THEN NULL ELSE b END AS d").Order("id").Scan(t.Context(), &maps))
 		require.Nil(t, maps[0]["b"])
 		for _, column := range []string{"b", "c", "d"} {
+			require.NotNil(t, maps[1][column])
 			require.Equal(t, []byte{0, 0xff}, maps[2][column])
 		}
 	}
@@ -151,6 +152,7 @@ func TestColumnTypes(t *testing.T) {
 			var names, kinds []string
 			for _, column := range types {
 				names = append(names, column.DatabaseTypeName())
+				require.NotNil(t, column.ScanType())
 				kinds = append(kinds, column.ScanType().String())
 				nullable, ok := column.Nullable()
 				require.True(t, nullable && ok)
