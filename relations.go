@@ -130,17 +130,21 @@ func (x *Extension) prepare(e *engine, typ reflect.Type) {
 	e.prepared[typ] = true
 
 	table := e.db.Table(typ)
+	kept := make(map[string]*schema.Relation, len(table.Relations))
 	for _, rel := range relations(table) {
-		related := rel.JoinTable.Type
-		if home, err := x.home(related); err != nil || home != e {
-			delete(table.Relations, rel.Field.GoName)
-			continue
+		if home, err := x.home(rel.JoinTable.Type); err == nil && home == e {
+			kept[rel.Field.GoName] = rel
 		}
+	}
+	if len(kept) < len(table.Relations) {
+		table.Relations = kept // A new map: somebody may be reading the old one through Bind.
+	}
+	for _, rel := range relations(table) {
 		if rel.M2MTable != nil {
 			x.addJoin(rel.M2MTable.Type)
 		}
-		if hasRelations(related) {
-			x.prepare(e, related)
+		if hasRelations(rel.JoinTable.Type) {
+			x.prepare(e, rel.JoinTable.Type)
 		}
 	}
 }
