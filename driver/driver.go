@@ -23,7 +23,8 @@ import (
 
 // A Driver opens databases of one kind and explains their errors.
 //
-// It grows by optional interfaces only: see [DDL], [TypeNamer] and [Defaulter].
+// It grows by optional interfaces only: see [DDL], [TypeNamer], [Defaulter] and, on
+// its dialects, [TableObserver].
 // Implementations must be safe for concurrent use.
 type Driver interface {
 	// Dialect returns a fresh Bun dialect. A dialect holds the tables of one
@@ -101,6 +102,16 @@ type Defaulter interface {
 	// DefaultExpr returns the default expression expr of a column of a
 	// portable kind as the database wants it.
 	DefaultExpr(kind, expr string) string
+}
+
+// A TableObserver is a dialect of a [Driver] that lets echobun see each table
+// that Bun describes before a query can. Without it, relations to models of
+// another bind are taken out only of models that a session's builders or
+// Register have met.
+type TableObserver interface {
+	// ObserveTables makes observe be called with each table, as the last step
+	// of the dialect's OnTable. It is called once, before the first table.
+	ObserveTables(observe func(*schema.Table))
 }
 
 // DDL is an optional interface of a [Driver]: how tables are made and dropped

@@ -12,24 +12,37 @@ import (
 	"github.com/uptrace/bun/dialect/feature"
 	"github.com/uptrace/bun/dialect/mysqldialect"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // A dialect is Bun's for MySQL with three cures: it asks no server while a
 // [bun.DB] is made, it writes times in the location that they are read in, and
 // it writes every string so that it is read back as it was.
 //
-// Tables is that of the embedded dialect, on purpose: it was made with the
-// embedded one too, whose Features never asks a server, so registering a model
-// does not wait for one. Only building a query may.
+// Its registry is made with the embedded dialect, on purpose: the Features of
+// that one never asks a server, so registering a model does not wait for one.
+// Only building a query may.
 type dialect struct {
 	*mysqldialect.Dialect
 
+	registry  *wire.Registry
 	connector atomic.Pointer[connector]
 }
 
 var _ schema.Dialect = (*dialect)(nil)
 
-func newDialect() *dialect { return &dialect{Dialect: mysqldialect.New()} }
+func newDialect() *dialect {
+	d := &dialect{Dialect: mysqldialect.New()}
+	d.registry = wire.NewRegistry(d.Dialect)
+	return d
+}
+
+// Tables returns the registry.
+func (d *dialect) Tables() *schema.Tables { return d.registry.Tables() }
+
+// ObserveTables implements driver.TableObserver.
+func (d *dialect) ObserveTables(observe func(*schema.Table)) { d.registry.ObserveTables(observe) }
 
 // Init finds the connector of the pool. It asks the server only in a pool that
 // is not of this package, as Bun's own does.

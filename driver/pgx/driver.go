@@ -3,7 +3,6 @@ package pgx
 import (
 	sqldriver "database/sql/driver"
 
-	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun/driver"
@@ -24,7 +23,7 @@ var (
 )
 
 // Dialect returns a fresh dialect.
-func (postgres) Dialect() schema.Dialect { return pgdialect.New() }
+func (postgres) Dialect() schema.Dialect { return newDialect() }
 
 // Connector returns the connector of one pool. It reads the PG* variables and
 // the files that the URL or they name, and fails on what is wrong with them.

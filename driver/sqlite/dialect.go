@@ -8,15 +8,32 @@ import (
 
 	bundialect "github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 var errJSONNul = errors.New("sqlite: JSON with a NUL byte (0x00)")
 
 // dialect is Bun's, but for texts that Bun would store otherwise than they
 // were given.
-type dialect struct{ *sqlitedialect.Dialect }
+type dialect struct {
+	*sqlitedialect.Dialect
 
-func newDialect() *dialect { return &dialect{sqlitedialect.New()} }
+	registry *wire.Registry
+}
+
+func newDialect() *dialect {
+	d := &dialect{Dialect: sqlitedialect.New()}
+	d.registry = wire.NewRegistry(d.Dialect)
+	return d
+}
+
+// Tables returns the registry.
+func (d *dialect) Tables() *schema.Tables { return d.registry.Tables() }
+
+// ObserveTables implements driver.TableObserver.
+func (d *dialect) ObserveTables(observe func(*schema.Table)) { d.registry.ObserveTables(observe) }
 
 // AppendJSON appends JSON as it is. Bun's own is written for PostgreSQL, which
 // cannot store a NUL: it leaves NUL bytes out and doubles the backslash of
