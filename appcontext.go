@@ -21,6 +21,9 @@ import (
 // [ErrAppContextEnded]. Calling end again does nothing. Both may be used from
 // several goroutines.
 func (x *Extension) AppContext(parent context.Context) (ctx context.Context, end func()) {
+	if parent == nil {
+		panic("echobun: AppContext from a nil context")
+	}
 	a := newAppContext(parent, x)
 	return a, a.end
 }
@@ -29,6 +32,9 @@ func (x *Extension) AppContext(parent context.Context) (ctx context.Context, end
 // transaction, else the app context's. Its errors are [ErrNoAppContext],
 // [ErrAppContextEnded] and [ErrClosed].
 func (x *Extension) Session(ctx context.Context) (*Session, error) {
+	if ctx == nil {
+		return nil, ErrNoAppContext
+	}
 	s, ok := ctx.Value(sessionKey{x}).(*Session)
 	if !ok {
 		if x.closed.Load() {
@@ -52,6 +58,7 @@ type appContext struct {
 
 	x       *Extension
 	session Session
+	request bool        // The middleware made it. Never changes after that.
 	ended   atomic.Bool // Goes from false to true once.
 
 	mu     sync.Mutex      // Protects what follows.

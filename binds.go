@@ -144,5 +144,9 @@ type EngineOptions struct { //nolint:recvcheck // As Config.
 	// DB is an engine of your own in place of a URL. It is used as it is and
 	// never closed here. The fields above, apart from LogStatements, Unmanaged
 	// and Hooks, must be zero beside it.
+	//
+	// There is no PoolTimeout on it, a ConnResolver of its own is not asked,
+	// and errors are classified where the session sees them: not those of
+	// rows and of statements in a bun.Tx before RunInTx returns.
 	DB *bun.DB
 }

@@ -255,7 +255,7 @@ func (d *decoder) object(v any, keys []keyReader) map[string]bool {
 		i := slices.IndexFunc(keys, func(k keyReader) bool { return slices.Contains(k.names, m.name) })
 		switch {
 		case i < 0:
-			d.fail(d.prefix+m.name, unknownKey(m.name, keys))
+			d.fail(d.prefix+showKey(m.name), unknownKey(m.name, keys))
 		case m.value == nil:
 		case found[keys[i].names[0]]:
 			d.fail(d.prefix+m.name, fmt.Errorf("is given twice: leave out all but one of %s", strings.Join(keys[i].names, ", ")))

@@ -131,6 +131,8 @@ func checkBindKey(key string) error {
 		return errors.New("bind key is not valid UTF-8")
 	case strings.ContainsFunc(key, unicode.IsControl):
 		return errors.New("bind key has a control character: remove it")
+	case strings.Contains(key, "://"):
+		return errors.New("bind key is a URL: are key and URL swapped?")
 	case strings.TrimSpace(key) != key:
 		return errors.New("bind key begins or ends with a space: remove it")
 	}

@@ -12,8 +12,18 @@ import (
 // BeginTx begins Bun's transaction on this engine. The context cancels BEGIN
 // and nothing after it; the end of the app context rolls back.
 func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error) {
+	tx, done, err := h.beginTx(ctx, opts)
+	if err == nil {
+		// Bun's Tx does not say when it ends; its context is needed until it does.
+		runtime.AddCleanup(tx.Tx, func(done func()) { done() }, done)
+	}
+	return tx, err
+}
+
+// beginTx is BeginTx for who knows when the transaction ends, and calls done then.
+func (h *handle) beginTx(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, done func(), err error) {
 	if err := h.s.usable(); err != nil {
-		return bun.Tx{}, err
+		return bun.Tx{}, nil, err
 	}
 
 	own, cancel := context.WithCancelCause(detached{h.s.app.lifetime(), ctx})
@@ -22,21 +32,22 @@ func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, erro
 	tx, w, err := h.begin(own, opts) //nolint:contextcheck // It is detached from ctx on purpose.
 	inTime := disarm()
 	if err == nil && inTime {
-		// Bun's Tx does not say when it ends; own is needed until it does.
-		runtime.AddCleanup(tx.Tx, func(cancel context.CancelCauseFunc) { cancel(nil) }, cancel)
-		return tx, nil
+		return tx, func() { cancel(nil) }, nil
 	}
 	if err == nil {
 		_ = tx.Rollback() // The context was faster than the answer to BEGIN.
 	}
 	timeout := h.e.pool.timedOut(w) // Before own is cancelled, which is not why the wait ended.
 	cancel(nil)
-	if timeout != nil {
+	switch {
+	case timeout != nil:
 		err = timeout
-	} else if !inTime && ctx.Err() != nil {
+	case !inTime && ctx.Err() != nil:
 		err = ctx.Err()
+	default:
+		err = h.ended(err)
 	}
-	return bun.Tx{}, h.e.wrap("BEGIN", err)
+	return bun.Tx{}, nil, h.e.wrap("BEGIN", err)
 }
 
 // begin asks the pool for a connection and begins the transaction on it.
@@ -52,10 +63,11 @@ func (h *handle) begin(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, w *
 // fn gets is the caller's; when it ends, the statements that use it fail. If
 // the app context ended meanwhile, the error is ErrAppContextEnded.
 func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(context.Context, bun.Tx) error) error {
-	tx, err := h.BeginTx(ctx, opts)
+	tx, done, err := h.beginTx(ctx, opts)
 	if err != nil {
 		return err
 	}
+	defer done()
 
 	committing := false
 	defer func() {
@@ -64,14 +76,34 @@ func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(conte
 		}
 	}()
 	if err := fn(ctx, tx); err != nil {
-		return err
+		return h.txError(err)
 	}
 	committing = true
-	err = tx.Commit()
-	if ended := h.s.usable(); ended != nil && (errors.Is(err, sql.ErrTxDone) || errors.Is(err, context.Canceled)) {
-		err = ended // It was rolled back: COMMIT was not sent.
+	return h.e.wrap("COMMIT", h.ended(tx.Commit()))
+}
+
+// txError returns the error of fn as it is, unless it is a driver's or comes
+// from the end of the app context.
+func (h *handle) txError(err error) error {
+	if ended := h.ended(err); !errors.Is(err, ended) {
+		return ended
 	}
-	return h.e.wrap("COMMIT", err)
+	if h.e.classify(err) != 0 {
+		return h.e.wrap("transaction", err)
+	}
+	return err
+}
+
+// ended returns why the app context rolled a transaction back, if that is
+// what err comes from, else err.
+func (h *handle) ended(err error) error {
+	if !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if ended := h.s.usable(); ended != nil {
+		return ended
+	}
+	return err
 }
 
 // detached is a context with the values of one and the life of another.

@@ -132,7 +132,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	}
 	res, err := c.execer.ExecContext(ctx, query, args)
 	if err != nil {
-		return nil, c.e.wrap(operation(query), err)
+		return nil, c.failed(ctx, operation(query), err)
 	}
 	return res, nil
 }
@@ -146,7 +146,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	}
 	inner, err := c.queryer.QueryContext(ctx, query, args)
 	if err != nil {
-		return nil, c.e.wrap(operation(query), err)
+		return nil, c.failed(ctx, operation(query), err)
 	}
 	return c.newRows(query, inner), nil
 }
@@ -157,7 +157,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	}
 	inner, err := c.prepare(ctx, query)
 	if err != nil {
-		return nil, c.e.wrap(operation(query), err)
+		return nil, c.failed(ctx, operation(query), err)
 	}
 	return &stmt{Stmt: inner, c: c, query: query}, nil
 }
@@ -175,7 +175,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	}
 	inner, err := c.begin(ctx, opts)
 	if err != nil {
-		return nil, c.e.wrap("BEGIN", err)
+		return nil, c.failed(ctx, "BEGIN", err)
 	}
 	c.inTx = true
 	c.e.pool.held.Add(1)
@@ -206,7 +206,7 @@ func (c *conn) Ping(ctx context.Context) error {
 	if c.pinger == nil {
 		return nil
 	}
-	return c.e.wrap("ping", c.pinger.Ping(ctx))
+	return c.failed(ctx, "ping", c.pinger.Ping(ctx))
 }
 
 func (c *conn) ResetSession(ctx context.Context) error {
@@ -216,7 +216,20 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	if c.reset == nil {
 		return nil
 	}
-	return c.reset.ResetSession(ctx)
+	err := c.reset.ResetSession(ctx)
+	if errors.Is(err, driver.ErrBadConn) {
+		c.e.pool.again(ctx)
+	}
+	return err
+}
+
+// failed wraps the error of what was done for ctx. If database/sql will do it
+// again on another connection, ctx may have to wait again.
+func (c *conn) failed(ctx context.Context, op string, err error) error {
+	if errors.Is(err, driver.ErrBadConn) {
+		c.e.pool.again(ctx)
+	}
+	return c.e.wrap(op, err)
 }
 
 func (c *conn) IsValid() bool { return c.valid == nil || c.valid.IsValid() }

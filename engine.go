@@ -6,9 +6,12 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/uptrace/bun"
@@ -28,10 +31,13 @@ type engine struct {
 	unmanaged bool
 	metadata  *Metadata
 	pool      pool
+	observed  bool     // Its dialect tells of each table before a query can see it.
+	naming    sync.Map // Struct types that stand for Tables, reflect.Type to *Table.
 
 	// The extension's mu protects these; joins is read without it.
 	joins    atomic.Int64 // How many of the extension's join models its dialect knows.
 	prepared map[reflect.Type]bool
+	built    []reflect.Type         // What is prepared, in that order.
 	scratch  *schema.Tables         // Where types are rehearsed; nil until needed.
 	followed map[reflect.Type]bool  // Types in scratch whose relations were rehearsed too.
 	refused  map[reflect.Type]error // Types that Bun could not build in scratch.
@@ -87,7 +93,37 @@ func (e *engine) open(x *Extension, r resolved, cfg Config) (*bun.DB, error) {
 	e.pool.size = max(r.opts.MaxOpenConns, 0)
 	e.pool.timeout = r.opts.PoolTimeout
 	e.pool.inUse = func() int { return sqldb.Stats().InUse }
-	return bun.NewDB(sqldb, drv.Dialect()), nil
+
+	d := drv.Dialect()
+	if o, ok := d.(driver.TableObserver); ok {
+		o.ObserveTables(func(t *schema.Table) { e.observe(x, t) })
+		e.observed = true
+	}
+	return bun.NewDB(sqldb, d), nil
+}
+
+// observe sees each table that Bun builds for the engine before a query can.
+func (e *engine) observe(x *Extension, t *schema.Table) {
+	if v, ok := e.naming.LoadAndDelete(t.Type); ok {
+		if def, ok := v.(*Table); ok {
+			nameTable(e, t, def)
+		}
+		return
+	}
+	x.prune(e, t)
+}
+
+// hooksOf returns the hooks of an engine: the user's, then the statement log.
+func hooksOf(e *engine, opts EngineOptions, cfg Config, logger *slog.Logger) []bun.QueryHook {
+	hooks := opts.Hooks
+	logs := cfg.LogStatements
+	if opts.LogStatements != nil {
+		logs = *opts.LogStatements
+	}
+	if logs {
+		hooks = append(slices.Clip(hooks), &statementLog{bind: e.key, logger: logger})
+	}
+	return hooks
 }
 
 // idleConns translates MaxIdleConns, of which database/sql understands zero
@@ -139,7 +175,16 @@ func (e *engine) statementError(w *waiter, query string, err error) error {
 	if timeout := e.pool.timedOut(w); timeout != nil {
 		return &BindError{Bind: e.key, Op: operation(query), Err: timeout}
 	}
-	return e.wrap(operation(query), err)
+	return e.wrap(operation(query), e.overtaken(err))
+}
+
+// overtaken adds ErrClosed to an error that came because the extension was
+// closed meanwhile.
+func (e *engine) overtaken(err error) error {
+	if err == nil || !e.metadata.x.closed.Load() {
+		return err
+	}
+	return errors.Join(ErrClosed, err)
 }
 
 // connectError is wrap for the opening of a connection, where running out of

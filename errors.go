@@ -161,5 +161,5 @@ func bindName(key string) string {
 	if key == DefaultBind {
 		return "default bind"
 	}
-	return fmt.Sprintf("bind %q", key)
+	return fmt.Sprintf("bind %q", showKey(key))
 }

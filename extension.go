@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,11 +27,11 @@ type Extension struct {
 
 	routes routes
 	closed atomic.Bool
+	homes  sync.Map // Struct types whose bind key was read, reflect.Type to *engine.
 
-	mu        sync.Mutex               // Protects homes, joins, and what the engines know of types.
-	homes     map[reflect.Type]*engine // Of the struct types whose bind key was read.
-	joins     []reflect.Type           // Models of many-to-many tables.
-	joinCount atomic.Int64             // len(joins), to be read without mu.
+	mu        sync.Mutex   // Protects joins, and what the engines know of types.
+	joins     []joinModel  // Models of many-to-many tables.
+	joinCount atomic.Int64 // len(joins), to be read without mu.
 }
 
 // New makes an extension with an engine for each bind of cfg. It opens no
@@ -47,7 +46,6 @@ func New(cfg Config) (*Extension, error) {
 
 	x := &Extension{
 		engines:     make(map[string]*engine, len(binds)),
-		homes:       make(map[reflect.Type]*engine),
 		logger:      cfg.Logger,
 		foreignKeys: cfg.ForeignKeys,
 		failing:     newFailingDB(),

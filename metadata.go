@@ -90,8 +90,14 @@ type declared struct {
 }
 
 // fullName returns the name with its schema.
-func (d *declared) fullName() string {
-	return (&Table{Schema: d.name.Schema, Name: d.name.Name}).qualified()
+func (d *declared) fullName() string { return fullName(d.name) }
+
+// label is what messages call d.
+func (d *declared) label() string {
+	if d.def != nil {
+		return "Table " + d.fullName()
+	}
+	return d.table.Type.String()
 }
 
 // describe returns d as a Table.

@@ -86,13 +86,14 @@ func (cfg MiddlewareConfig) serve(x *Extension, c echo.Context, next echo.Handle
 			cfg.ContextKey)
 	}
 
-	if s, err := x.Session(c.Request().Context()); err == nil {
+	if s, err := x.Session(c.Request().Context()); err == nil && s.app.request {
 		c.Set(cfg.ContextKey, s)
 		return next(c)
 	}
 
 	req := c.Request()
 	a := newAppContext(req.Context(), x)
+	a.request = true
 	c.SetRequest(req.WithContext(a))
 	c.Set(cfg.ContextKey, &a.session)
 	defer func() {

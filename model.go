@@ -8,7 +8,8 @@ import (
 
 // A BindKeyer is a model that says which bind it is on. The method may have a
 // value or a pointer receiver, and must return the same key for every value
-// of the type: it is called once, on a zero value.
+// of the type: it is called once, on a zero value, and must not call the
+// extension.
 //
 // Embedding a type that has the method puts the embedding model on that bind
 // too, as inheriting from an abstract model does in Flask-SQLAlchemy. A model
@@ -46,7 +47,7 @@ func bindKeyOf(t reflect.Type) (string, error) {
 func callBindKey(t reflect.Type) (key string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("its method BindKey panics on a zero value: %v", p)
+			err = fmt.Errorf("its method BindKey panics on a zero value (embed the type that has it by value, not as a pointer): %v", p)
 		}
 	}()
 

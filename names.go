@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+
+	"github.com/echobun/echobun/driver"
 )
 
 // maxName is the longest name in bytes: PostgreSQL's limit, the shortest of
@@ -45,4 +47,12 @@ func splitName(name string) (schema, rest string) {
 		return name[:i], name[i+1:]
 	}
 	return "", name
+}
+
+// fullName returns a table's name with its schema, as Bun takes it.
+func fullName(name driver.TableName) string {
+	if name.Schema == "" {
+		return name.Name
+	}
+	return name.Schema + "." + name.Name
 }

@@ -33,7 +33,7 @@ func (p *pool) enter(ctx context.Context) (context.Context, *waiter) {
 		return ctx, nil
 	}
 
-	w := &waiter{caller: ctx, start: time.Now()}
+	w := &waiter{pool: p, caller: ctx, start: time.Now()}
 	w.Context, w.cancel = context.WithCancelCause(ctx)
 	p.waiters.Add(1)
 	if p.timeout > 0 {
@@ -60,22 +60,38 @@ func (p *pool) leave(w *waiter) {
 // arrive is called when a connection is about to work for ctx. It returns an
 // error if the wait is over already: nothing must be sent then.
 func (p *pool) arrive(ctx context.Context) error {
+	if w := p.waiter(ctx); w != nil {
+		return w.arrive() //nolint:contextcheck // w is the context.
+	}
+	return nil
+}
+
+// again is called when a connection could not work for ctx after all:
+// database/sql asks for another one, and may have to wait once more.
+func (p *pool) again(ctx context.Context) {
+	if w := p.waiter(ctx); w != nil {
+		w.again()
+	}
+}
+
+// waiter returns the waiter of p that ctx comes from, or nil.
+func (p *pool) waiter(ctx context.Context) *waiter {
 	if p.waiters.Load() == 0 {
 		return nil
 	}
-	w, ok := ctx.Value(waiterKey{}).(*waiter)
-	if !ok {
-		return nil
+	if w, ok := ctx.Value(waiterKey{p}).(*waiter); ok {
+		return w
 	}
-	return w.arrive() //nolint:contextcheck // w is the context.
+	return nil
 }
 
-type waiterKey struct{}
+type waiterKey struct{ pool *pool }
 
 // A waiter is the context of a call that has to wait for a connection.
 type waiter struct {
 	context.Context //nolint:containedctx // It is a context itself.
 
+	pool   *pool
 	caller context.Context //nolint:containedctx // What the call came with.
 	cancel context.CancelCauseFunc
 	start  time.Time
@@ -83,7 +99,7 @@ type waiter struct {
 	state  atomic.Int32
 }
 
-// The states of a waiter. The first is left once, for one of the others.
+// The states of a waiter. The last two are final.
 const (
 	waiting int32 = iota
 	arrived       // A connection works for the call.
@@ -92,7 +108,7 @@ const (
 )
 
 func (w *waiter) Value(key any) any {
-	if _, ok := key.(waiterKey); ok {
+	if k, ok := key.(waiterKey); ok && k.pool == w.pool {
 		return w
 	}
 	return w.Context.Value(key)
@@ -109,6 +125,13 @@ func (w *waiter) arrive() error {
 		return context.Cause(w)
 	}
 	return nil
+}
+
+// again lets the clock run on where it was stopped.
+func (w *waiter) again() {
+	if w.state.CompareAndSwap(arrived, waiting) && w.timer != nil {
+		w.timer.Reset(w.pool.timeout - time.Since(w.start))
+	}
 }
 
 func (w *waiter) expire() {

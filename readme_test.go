@@ -23,17 +23,21 @@ const readmeImports = `
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
 	"github.com/echobun/echobun"
 )
 
 var (
+	_ driver.Conn
+	_ pgx.Identifier
 	_ = context.Background
 	_ sql.TxOptions
 	_ = json.Unmarshal
@@ -61,6 +65,7 @@ var (
 	ctx context.Context
 	db  *echobun.Session
 	err error
+	rows pgx.CopyFromSource
 )
 `
 

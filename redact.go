@@ -110,9 +110,17 @@ func (cfg Config) shown() shownConfig {
 func (b Binds) shown() map[string]shownOptions {
 	shown := make(map[string]shownOptions, len(b))
 	for bind, o := range b {
-		shown[bind] = o.shown()
+		shown[showKey(bind)] = o.shown()
 	}
 	return shown
+}
+
+// showKey returns a bind key, masked if it is a URL in the wrong place.
+func showKey(key string) string {
+	if strings.Contains(key, "://") {
+		return "***"
+	}
+	return key
 }
 
 func (o EngineOptions) shown() shownOptions {

@@ -16,8 +16,8 @@ import (
 // [Extension.DropAll] work on. It also does Bun's RegisterModel, so that
 // many-to-many relations work; the order of the models does not matter.
 //
-// A model that is only queried need not be registered, unless it has a
-// many-to-many relation.
+// A model that is only queried need not be registered, unless it, or a model
+// that its relations lead to, has a many-to-many relation.
 //
 // If anything is wrong nothing is registered, and all faults are returned
 // joined, each a [*ModelError]: a bind key that has no engine (it unwraps to
@@ -44,8 +44,7 @@ func (x *Extension) Register(models ...any) error {
 		r.forget()
 		return errors.Join(r.faults...)
 	}
-	r.commit()
-	return nil
+	return r.commit()
 }
 
 // A registration is one call of Register: everything is planned and rehearsed
@@ -127,7 +126,10 @@ func (r *registration) planTable(turn int, t *Table) {
 		return
 	}
 	if t.of != nil && r.x.engines[t.of.e.key] == t.of.e {
-		return // A copy from Metadata: registered already.
+		if !t.sameAs(t.of.describe(r.x.foreignKeys)) {
+			r.fault(t.qualified(), t.BindKey, fmt.Errorf("it is a changed copy of the Table %q of Metadata: declare a Table of your own", t.of.fullName()))
+		}
+		return // Else it is registered already.
 	}
 	if _, ok := r.x.routes.table(t); ok {
 		return
@@ -148,7 +150,7 @@ func (r *registration) planTable(turn int, t *Table) {
 
 // claim takes the table name of p on its bind.
 func (r *registration) claim(p *planned) bool {
-	full := (&Table{Schema: p.name.Schema, Name: p.name.Name}).qualified()
+	full := fullName(p.name)
 	name := p.e.metadata.fold(full)
 	if d := p.e.metadata.lookup(full); d != nil {
 		if p.def == nil && d.table.Type == p.typ {
@@ -173,28 +175,29 @@ func (r *registration) claim(p *planned) bool {
 	return true
 }
 
-// label is what messages call d.
-func (d *declared) label() string {
-	if d.def != nil {
-		return "Table " + d.fullName()
-	}
-	return d.table.Type.String()
-}
-
 // rehearse lets Bun build its tables in a scratch registry, where a panic
-// does no harm, and learns the models' table names from them. Models with
-// many-to-many relations come last: Bun wants the tables between them to be
-// there.
+// does no harm, and learns the models' table names from them. A model with
+// many-to-many relations waits for the models of the tables between: Bun
+// wants them to be there.
 func (r *registration) rehearse() {
-	var accepted []*planned
-	for _, last := range []bool{false, true} {
-		for _, p := range r.models {
-			if hasM2M(p.typ) == last && r.rehearseModel(p) {
+	waiting, accepted := r.models, []*planned(nil)
+	for progress := true; progress; {
+		var still []*planned
+		for _, p := range waiting {
+			if lacksTable(p.e.scratchTables(), m2mTables(p.typ)) {
+				still = append(still, p)
+			} else if r.rehearseModel(p) {
 				accepted = append(accepted, p)
 			}
 		}
+		progress = len(still) < len(waiting)
+		waiting = still
 	}
-	r.models = r.models[:0]
+	for _, p := range waiting {
+		r.rehearseModel(p) // It says what is missing.
+	}
+
+	r.models = nil
 	for _, p := range accepted {
 		if err := r.rehearseRelations(p.e, p.typ); err != nil {
 			r.fault(p.typ.String(), p.e.key, err)
@@ -236,6 +239,9 @@ func (r *registration) rehearseType(e *engine, typ reflect.Type) (*schema.Table,
 
 func checkFields(t *schema.Table) error {
 	var errs []error
+	if len(t.Fields) == 0 {
+		errs = append(errs, errors.New("no columns"))
+	}
 	for _, f := range t.Fields {
 		errs = append(errs, checkName("column", f.Name))
 	}
@@ -301,11 +307,19 @@ func (r *registration) forget() {
 	}
 }
 
-// commit registers what was planned.
-func (r *registration) commit() {
-	for _, p := range r.models {
-		p.e.db.Table(p.typ) // All of them first, for relations lead from one to the next.
+// commit registers what was planned. What was rehearsed cannot fail, unless
+// the model was used through Bind before and Bun's registry has it half built.
+func (r *registration) commit() error {
+	for _, p := range r.models { // All of them first, for relations lead from one to the next.
+		if err := build(p.e.db, p.typ); err != nil {
+			r.fault(p.label(), p.e.key, fmt.Errorf("it was used through Bind or an engine before it was registered, and Bun cannot build it any more: %w", err))
+		}
 	}
+	if len(r.faults) > 0 {
+		r.forget()
+		return errors.Join(r.faults...)
+	}
+
 	for _, p := range r.models {
 		r.x.prepare(p.e, p.typ)
 	}
@@ -321,5 +335,7 @@ func (r *registration) commit() {
 		d.model = reflect.Zero(reflect.PointerTo(d.table.Type)).Interface()
 		p.e.metadata.add(d)
 	}
+	r.x.publishJoins()
 	r.x.routes.forgetFailures()
+	return nil
 }

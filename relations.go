@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 )
 
@@ -31,12 +32,8 @@ func (e *engine) scratchTables() *schema.Tables {
 		return e.scratch
 	}
 	tables := e.emptyTables()
-	for _, last := range []bool{false, true} {
-		for _, known := range e.metadata.declared() {
-			if known.def == nil && hasM2M(known.table.Type) == last {
-				tables.Get(known.table.Type)
-			}
-		}
+	for _, typ := range e.built {
+		tables.Get(typ)
 	}
 	e.scratch, e.followed, e.refused = tables, make(map[reflect.Type]bool), make(map[reflect.Type]error)
 	return e.scratch
@@ -114,12 +111,12 @@ func (x *Extension) prepareAlone(e *engine, typ reflect.Type) error {
 		return err
 	}
 	x.prepare(e, typ)
+	x.publishJoins()
 	return nil
 }
 
 // prepare builds a type that was rehearsed, and those that its relations lead
-// to, in the engine's own registry, and takes out their relations to models
-// of other binds. It needs x.mu.
+// to, in the engine's own registry. It needs x.mu.
 func (x *Extension) prepare(e *engine, typ reflect.Type) {
 	if e.prepared[typ] {
 		return
@@ -128,20 +125,16 @@ func (x *Extension) prepare(e *engine, typ reflect.Type) {
 		e.prepared = make(map[reflect.Type]bool)
 	}
 	e.prepared[typ] = true
+	e.built = append(e.built, typ)
 
 	table := e.db.Table(typ)
-	kept := make(map[string]*schema.Relation, len(table.Relations))
-	for _, rel := range relations(table) {
-		if home, err := x.home(rel.JoinTable.Type); err == nil && home == e {
-			kept[rel.Field.GoName] = rel
-		}
-	}
-	if len(kept) < len(table.Relations) {
-		table.Relations = kept // A new map: somebody may be reading the old one through Bind.
+	if !e.observed {
+		x.prune(e, table)
 	}
 	for _, rel := range relations(table) {
 		if rel.M2MTable != nil {
-			x.addJoin(rel.M2MTable.Type)
+			x.prepare(e, rel.M2MTable.Type)
+			x.addJoin(joinModel{rel.M2MTable.Name, rel.M2MTable.Type})
 		}
 		if hasRelations(rel.JoinTable.Type) {
 			x.prepare(e, rel.JoinTable.Type)
@@ -149,14 +142,41 @@ func (x *Extension) prepare(e *engine, typ reflect.Type) {
 	}
 }
 
-// addJoin remembers the model of a many-to-many table. It needs x.mu.
-func (x *Extension) addJoin(typ reflect.Type) {
-	if slices.Contains(x.joins, typ) {
-		return
+// prune takes out a table's relations to models of other binds, so that using
+// one fails by name. A model that Bind reaches on a bind which is not its home
+// keeps those to models of its home.
+func (x *Extension) prune(e *engine, table *schema.Table) {
+	home, _ := x.home(table.Type)
+	kept := make(map[string]*schema.Relation, len(table.Relations))
+	for name, rel := range table.Relations {
+		if related, err := x.home(rel.JoinTable.Type); err == nil && (related == e || related == home) {
+			kept[name] = rel
+		}
 	}
-	x.joins = append(x.joins, typ)
-	x.failing.Table(typ)
-	x.joinCount.Store(int64(len(x.joins)))
+	if len(kept) < len(table.Relations) {
+		table.Relations = kept // A new map: somebody may be reading the old one.
+	}
+}
+
+// A joinModel is the model of a many-to-many table.
+type joinModel struct {
+	table string
+	typ   reflect.Type
+}
+
+// addJoin remembers the model of a many-to-many table. It needs x.mu.
+func (x *Extension) addJoin(join joinModel) {
+	if !slices.Contains(x.joins, join) {
+		x.joins = append(x.joins, join)
+	}
+}
+
+// publishJoins makes the engines learn the joins that were added. It needs x.mu.
+func (x *Extension) publishJoins() {
+	if n := int64(len(x.joins)); n > x.joinCount.Load() {
+		buildJoins(x.failing, x.joins)
+		x.joinCount.Store(n)
+	}
 }
 
 // learnJoins makes the models of all many-to-many tables known to the
@@ -169,17 +189,46 @@ func (e *engine) learnJoins(x *Extension) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 
-	// Bun finds them by name: what the engine has of its own must stay the only one.
-	known := make(map[string]bool)
-	for _, table := range e.db.Dialect().Tables().All() {
-		known[table.Name] = true
-	}
-	for _, typ := range x.joins[e.joins.Load():] {
-		if !known[x.failing.Table(typ).Name] {
-			e.db.Table(typ)
+	buildJoins(e.db, x.joins)
+	e.joins.Store(int64(len(x.joins)))
+}
+
+// buildJoins makes db know the models of many-to-many tables. Bun finds them
+// by name: what db has of its own must stay the only one. A model that has
+// such relations itself comes after the models of their tables.
+func buildJoins(db *bun.DB, joins []joinModel) {
+	tables := db.Dialect().Tables()
+	for range joins { // As often as each may wait for another one.
+		waiting := false
+		for _, join := range joins {
+			switch {
+			case tables.ByName(join.table) != nil:
+			case lacksTable(tables, m2mTables(join.typ)):
+				waiting = true
+			default:
+				_ = build(db, join.typ)
+			}
+		}
+		if !waiting {
+			return
 		}
 	}
-	e.joins.Store(int64(len(x.joins)))
+}
+
+// lacksTable reports whether one of the tables is not in the registry.
+func lacksTable(tables *schema.Tables, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return tables.ByName(name) == nil })
+}
+
+// build makes Bun build a type, and returns its panic as an error.
+func build(db *bun.DB, typ reflect.Type) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	db.Table(typ)
+	return nil
 }
 
 // hasRelations reports whether a model may have relations.
@@ -188,9 +237,6 @@ func hasRelations(t reflect.Type) bool {
 		return strings.HasPrefix(option, "rel:") || strings.HasPrefix(option, "m2m:")
 	})
 }
-
-// hasM2M reports whether a model has many-to-many relations.
-func hasM2M(t reflect.Type) bool { return len(m2mTables(t)) > 0 }
 
 // m2mTables returns the names of the tables between a model and those it has
 // many-to-many relations to.
@@ -215,6 +261,9 @@ func anyTag(t reflect.Type, seen map[reflect.Type]bool, found func(option string
 	seen[t] = true
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Tag.Get("bun") == "-" {
+			continue
+		}
 		if f.Anonymous && anyTag(f.Type, seen, found) {
 			return true
 		}

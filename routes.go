@@ -105,10 +105,12 @@ func (x *Extension) resolve(t reflect.Type) (*engine, error) {
 }
 
 // home returns the engine of the struct type t. Its bind key is read once:
-// whatever the method says later has no effect. It needs x.mu.
+// whatever the method says later has no effect.
 func (x *Extension) home(t reflect.Type) (*engine, error) {
-	if e, ok := x.homes[t]; ok {
-		return e, nil
+	if v, ok := x.homes.Load(t); ok {
+		if e, ok := v.(*engine); ok {
+			return e, nil
+		}
 	}
 	key, err := bindKeyOf(t)
 	if err != nil {
@@ -118,8 +120,9 @@ func (x *Extension) home(t reflect.Type) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.homes[t] = e
-	return e, nil
+	v, _ := x.homes.LoadOrStore(t, e)
+	first, _ := v.(*engine)
+	return first, nil
 }
 
 // routeTable returns the engine of a table and its name with the schema.

@@ -51,6 +51,9 @@ func (r *rows) Next(dest []driver.Value) error {
 // Close closes the rows. database/sql calls it once and touches them no more,
 // so they can serve the connection's next query.
 func (r *rows) Close() error {
+	if r.inner == nil {
+		return nil // Closed already, by somebody who is not database/sql.
+	}
 	err := r.inner.Close()
 	c, query := r.c, r.query
 	if r.held {

@@ -119,7 +119,11 @@ func changeSchema(ctx context.Context, e *engine, op string, do func(*schemaChan
 	if err != nil {
 		return e.statementError(w, op, err)
 	}
-	defer func() { _ = conn.Close() }()
+	e.pool.held.Add(1)
+	defer func() {
+		e.pool.held.Add(-1)
+		_ = conn.Close()
+	}()
 
 	ddl, ok := e.drv.(driver.DDL)
 	if !ok {
@@ -192,7 +196,7 @@ func (c *schemaChange) existing(ctx context.Context, tables []*declared) (map[st
 	}
 	found, err := c.ddl.ExistingTables(ctx, c.db, names)
 	for _, name := range found {
-		existing[(&Table{Schema: name.Schema, Name: name.Name}).qualified()] = true
+		existing[fullName(name)] = true
 	}
 	return existing, err
 }

@@ -12,6 +12,11 @@ func scrub(statement string, mysql bool) string {
 	var b strings.Builder
 	b.Grow(len(statement))
 	for i := 0; i < len(statement); {
+		if end := comment(statement, i, mysql); end > i {
+			b.WriteByte(' ')
+			i = end
+			continue
+		}
 		end, literal := token(statement, i, mysql)
 		if literal {
 			b.WriteByte('?')
@@ -21,6 +26,25 @@ func scrub(statement string, mysql bool) string {
 		i = end
 	}
 	return b.String()
+}
+
+// comment returns the end of the comment at i, or i if there is none. What is
+// in it may be anything, so it is left out.
+func comment(s string, i int, mysql bool) int {
+	end := -1
+	switch {
+	case strings.HasPrefix(s[i:], "/*"):
+		if end = strings.Index(s[i+2:], "*/"); end >= 0 {
+			return i + 2 + end + 2
+		}
+	case strings.HasPrefix(s[i:], "--"), mysql && s[i] == '#':
+		if end = strings.IndexByte(s[i:], '\n'); end >= 0 {
+			return i + end
+		}
+	default:
+		return i
+	}
+	return len(s)
 }
 
 // token returns where the token that begins at i ends, and whether it is a

@@ -155,7 +155,11 @@ func (s *Session) NewRaw(query string, args ...any) *bun.RawQuery {
 // whatever bind the models used with it are on. It takes raw SQL, queries
 // that name their tables by hand, and goes into code that takes a bun.IDB.
 //
-// An unknown key is an [*UnknownBindError] when the query runs.
+// An unknown key is an [*UnknownBindError] when the query runs. Start queries
+// from the IDB; given to the Conn method of another query, it would format the
+// SQL and call the hooks a second time. A model with a many-to-many relation
+// has to be registered before it is used here, and cannot be used on another
+// bind that has a table of its own with the name of the table between.
 //
 // Its BeginTx and RunInTx are Bun's transactions on this one bind: the context
 // cancels BEGIN and, in RunInTx, the statements that use it, but never the

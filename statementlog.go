@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -22,19 +21,6 @@ type statementLog struct {
 }
 
 var _ bun.QueryHook = (*statementLog)(nil)
-
-// hooksOf returns the hooks of an engine: the user's, then the statement log.
-func hooksOf(e *engine, opts EngineOptions, cfg Config, logger *slog.Logger) []bun.QueryHook {
-	hooks := opts.Hooks
-	logs := cfg.LogStatements
-	if opts.LogStatements != nil {
-		logs = *opts.LogStatements
-	}
-	if logs {
-		hooks = append(slices.Clip(hooks), &statementLog{bind: e.key, logger: logger})
-	}
-	return hooks
-}
 
 // BeforeQuery does nothing.
 func (*statementLog) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }

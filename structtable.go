@@ -1,7 +1,6 @@
 package echobun
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -37,11 +36,13 @@ func structTable(e *engine, def *Table) *schema.Table {
 		})
 	}
 
-	table := e.db.Table(reflect.StructOf(fields))
-	nameTable(e, table, def)
-	for i, c := range def.Columns {
-		nameColumn(e, table, i, c)
+	typ := reflect.StructOf(fields)
+	if e.observed {
+		e.naming.Store(typ, def)
+		return e.db.Table(typ)
 	}
+	table := e.db.Table(typ)
+	nameTable(e, table, def)
 	return table
 }
 
@@ -63,12 +64,16 @@ func columnTag(i int, c Column) reflect.StructTag {
 	return reflect.StructTag(`bun:"` + strings.Join(tag, ",") + `"`)
 }
 
+// nameTable replaces the placeholders in what Bun made of a Table.
 func nameTable(e *engine, table *schema.Table, def *Table) {
 	table.Name = def.qualified()
-	table.SQLName = quote(e, table.Name)
+	table.SQLName = quote(table, table.Name)
 	table.SQLNameForSelects = table.SQLName
 	table.Alias = def.Name
-	table.SQLAlias = quote(e, def.Name)
+	table.SQLAlias = quote(table, def.Name)
+	for i, c := range def.Columns {
+		nameColumn(e, table, i, c)
+	}
 }
 
 func nameColumn(e *engine, table *schema.Table, i int, c Column) {
@@ -78,7 +83,7 @@ func nameColumn(e *engine, table *schema.Table, i int, c Column) {
 	table.FieldMap[c.Name] = f
 
 	f.Name = c.Name
-	f.SQLName = quote(e, c.Name)
+	f.SQLName = quote(table, c.Name)
 	f.SQLDefault = defaultExpr(e, c)
 	if sqlType := c.Type.sqlType(e.drv); sqlType != "" {
 		f.CreateTableSQLType = sqlType
@@ -93,99 +98,6 @@ func defaultExpr(e *engine, c Column) string {
 	return c.Default
 }
 
-func quote(e *engine, name string) schema.Safe {
-	return schema.Safe(schema.NewQueryGen(e.db.Dialect()).AppendIdent(nil, name))
-}
-
-// checkTable returns all that is wrong with a table.
-func checkTable(t *Table) []error {
-	var errs []error
-	if err := checkTableName(t); err != nil {
-		errs = append(errs, err)
-	}
-	if len(t.Columns) == 0 {
-		errs = append(errs, errors.New("no columns"))
-	}
-	names, increments := make(map[string]bool), 0
-	for _, c := range t.Columns {
-		if err := checkColumn(c); err != nil {
-			errs = append(errs, err)
-		}
-		if names[strings.ToLower(c.Name)] {
-			errs = append(errs, fmt.Errorf("column %q stands there twice", c.Name))
-		}
-		names[strings.ToLower(c.Name)] = true
-		if c.AutoIncrement {
-			increments++
-		}
-	}
-	if increments > 1 {
-		errs = append(errs, errors.New("more than one column with AutoIncrement"))
-	}
-	return append(errs, checkIndexes(t, names)...)
-}
-
-func checkTableName(t *Table) error {
-	err := checkName("table", t.Name)
-	if t.Schema != "" {
-		err = errors.Join(err, checkName("schema", t.Schema))
-	}
-	return err
-}
-
-func checkColumn(c Column) error {
-	if err := checkName("column", c.Name); err != nil {
-		return err
-	}
-	switch {
-	case !c.Type.valid() && c.Type.kind == "":
-		return fmt.Errorf("column %q has no Type", c.Name)
-	case !c.Type.valid():
-		return fmt.Errorf("column %q: %s is no type", c.Name, c.Type)
-	case c.AutoIncrement && !c.Type.isInteger():
-		return fmt.Errorf("column %q: AutoIncrement needs SmallInteger, Integer or BigInteger and not %s", c.Name, c.Type)
-	case c.AutoIncrement && !c.PrimaryKey:
-		return fmt.Errorf("column %q: AutoIncrement needs PrimaryKey", c.Name)
-	}
-	return checkReference(c)
-}
-
-func checkReference(c Column) error {
-	if c.References == "" {
-		return nil
-	}
-	parent, column := splitName(c.References)
-	parentSchema, parentTable := splitName(parent)
-	err := errors.Join(checkName("table", parentTable), checkName("column", column))
-	if parentSchema != "" {
-		err = errors.Join(err, checkName("schema", parentSchema))
-	}
-	if err != nil {
-		return fmt.Errorf("column %q: References %q is not \"table.column\": %w", c.Name, c.References, err)
-	}
-	return nil
-}
-
-func checkIndexes(t *Table, columns map[string]bool) []error {
-	var errs []error
-	names := make(map[string]bool)
-	for _, ix := range t.Indexes {
-		name := t.indexName(ix)
-		if err := checkName("index", name); err != nil {
-			errs = append(errs, err)
-		}
-		if names[strings.ToLower(name)] {
-			errs = append(errs, fmt.Errorf("index %q stands there twice", name))
-		}
-		names[strings.ToLower(name)] = true
-		if len(ix.Columns) == 0 {
-			errs = append(errs, fmt.Errorf("index %q has no columns", name))
-		}
-		for _, c := range ix.Columns {
-			if !columns[strings.ToLower(c)] {
-				errs = append(errs, fmt.Errorf("index %q: the table has no column %q", name, c))
-			}
-		}
-	}
-	return errs
+func quote(table *schema.Table, name string) schema.Safe {
+	return schema.Safe(schema.NewQueryGen(table.Dialect()).AppendIdent(nil, name))
 }

@@ -151,10 +151,14 @@ func (t *Table) clone() *Table {
 
 // qualified returns the name with its schema, as Bun takes it.
 func (t *Table) qualified() string {
-	if t.Schema == "" {
-		return t.Name
-	}
-	return t.Schema + "." + t.Name
+	return fullName(driver.TableName{Schema: t.Schema, Name: t.Name})
+}
+
+// sameAs reports whether both tables say the same.
+func (t *Table) sameAs(other *Table) bool {
+	a, b := *t, *other
+	a.of, b.of = nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // indexName returns the name of an index, the default one if it has none. A

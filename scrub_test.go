@@ -1,0 +1,108 @@
+package echobun_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/echobun/echobun"
+)
+
+func TestScrub(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, statement, want string
+		mysql                 bool
+	}{
+		{name: "empty"},
+		{name: "nothing to hide", statement: `SELECT "u"."id" FROM "users" AS "u"`, want: `SELECT "u"."id" FROM "users" AS "u"`},
+		{name: "string", statement: `x = 'secret' AND y`, want: `x = ? AND y`},
+		{name: "doubled quote", statement: `x = 'sec''ret' AND y`, want: `x = ? AND y`},
+		{name: "empty string", statement: `x = '' AND y`, want: `x = ? AND y`},
+		{name: "backslash is a character", statement: `x = 'a\' AND y = 'b'`, want: `x = ? AND y = ?`},
+		{name: "backslash escapes in MySQL", statement: `x = 'a\' AND y = 'b' AND z`, want: `x = ??`, mysql: true},
+		{name: "escaped quote in MySQL", statement: `x = 'a\'secret' AND y`, want: `x = ? AND y`, mysql: true},
+		{name: "double quotes in MySQL", statement: `x = "secret" AND y`, want: `x = ? AND y`, mysql: true},
+		{name: "backquotes", statement: "SELECT `a 1` FROM `t`", want: "SELECT `a 1` FROM `t`", mysql: true},
+		{name: "backslash in backquotes", statement: "SELECT `a\\` WHERE x = 'secret'", want: "SELECT `a\\` WHERE x = ?", mysql: true},
+		{name: "name with a quote", statement: `SELECT "it's" FROM t WHERE x = 'secret'`, want: `SELECT "it's" FROM t WHERE x = ?`},
+		{name: "numbers", statement: `IN (1, -2, 3.5, 1e9, 0xFF) LIMIT 10`, want: `IN (?, -?, ?, ?, ?) LIMIT ?`},
+		{name: "digits in names", statement: `SELECT c1, t2.c3 FROM a_4`, want: `SELECT c1, t2.c3 FROM a_4`},
+		{name: "names in other scripts", statement: `SELECT größe2 FROM straße`, want: `SELECT größe2 FROM straße`},
+		{name: "escape string", statement: `x = E'a\'secret' AND y`, want: `x = ? AND y`},
+		{name: "lower-case escape string", statement: `x = e'a\'secret' AND y`, want: `x = ? AND y`},
+		{name: "bytes", statement: `x = X'736563726574' AND y = '\x7365'`, want: `x = ? AND y = ?`},
+		{name: "introducer", statement: `x = _utf8mb4 X'7365' AND y`, want: `x = _utf8mb4 ? AND y`, mysql: true},
+		{name: "dollar quotes", statement: `x = $$secret's$$ AND y`, want: `x = ? AND y`},
+		{name: "tagged dollar quotes", statement: `x = $tag$secret $$ $tag$ AND y`, want: `x = ? AND y`},
+		{name: "open dollar quotes", statement: `x = $a$secret`, want: `x = ?`},
+		{name: "placeholder", statement: `x = $1 AND y = ?`, want: `x = $? AND y = ?`},
+		{name: "open string", statement: `x = 'secret`, want: `x = ?`},
+		{name: "open escape", statement: `x = 'secret\`, want: `x = ?`, mysql: true},
+		{name: "cast", statement: `'2024-01-01'::date`, want: `?::date`},
+		{name: "lone dollar", statement: `a $ b`, want: `a $ b`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tc.want, echobun.Scrub(tc.statement, tc.mysql))
+		})
+	}
+}
+
+func TestScrubMessage(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]string{
+		"": "", "no such table: users": "no such table: users",
+		"Duplicate entry 'it's secret' for key 'users.name'":      "Duplicate entry ?",
+		`invalid input syntax for type integer: "a" (SQLSTATE x)`: "invalid input syntax for type integer: ? (SQLSTATE x)",
+		"Incorrect value: 'secret' for column `a`.`b` at row 1":   "Incorrect value: ? at row 1",
+		"can't connect": "can't connect",
+	} {
+		require.Equal(t, want, echobun.ScrubMessage(message))
+	}
+}
+
+func TestOperation(t *testing.T) {
+	t.Parallel()
+	for statement, want := range map[string]string{
+		"SELECT 1": "SELECT", "  select 1": "SELECT", "INSERT INTO t": "INSERT", "(SELECT 1)": "SELECT",
+		"CREATE TABLE t ()": "CREATE TABLE", "drop index ix": "DROP INDEX", "ALTER TABLE t": "ALTER TABLE",
+		"TRUNCATE TABLE t": "TRUNCATE TABLE", "WITH x AS (SELECT 1)": "WITH", "": "statement", " ": "statement",
+		"/* a comment */ UPDATE t": "UPDATE", "-- a comment\nDELETE FROM t": "DELETE", "/* open": "statement",
+		"-- only a comment": "statement", "COMMIT": "COMMIT", "ROLLBACK TO SAVEPOINT a": "ROLLBACK TO", "{call x}": "statement",
+	} {
+		require.Equal(t, want, echobun.Operation(statement), "%q", statement)
+	}
+}
+
+// FuzzScrub asserts that what stands in quotes never gets through.
+func FuzzScrub(f *testing.F) {
+	for _, s := range []string{"a", "it''s", "", "x", "$$", "E", "--", "/*"} {
+		f.Add("SELECT ", s, " FROM t")
+	}
+	f.Fuzz(func(t *testing.T, before, hidden, after string) {
+		// Only text around it that opens nothing says what is in quotes.
+		if !quoteless(before) || !quoteless(after) {
+			t.Skip()
+		}
+		for _, mysql := range []bool{false, true} {
+			quoted := strings.ReplaceAll("s3cr3t"+hidden, "'", "''")
+			if mysql {
+				quoted = strings.ReplaceAll(quoted, `\`, `\\`)
+			}
+			got := echobun.Scrub(before+" '"+quoted+"' "+after, mysql)
+			require.NotContains(t, got, "s3cr3t")
+			require.Equal(t, echobun.Scrub(before+" ", mysql)+"?"+echobun.Scrub(" "+after, mysql), got)
+		}
+	})
+}
+
+func quoteless(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c == '\'' || c == '"' || c == '`' || c == '$' || c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
