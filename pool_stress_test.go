@@ -89,7 +89,7 @@ func TestPoolWaitLeavesContext(t *testing.T) {
 // none hangs and nothing is left.
 func TestPoolStress(t *testing.T) {
 	t.Parallel()
-	onEachAuth(t, echobun.EngineOptions{MaxOpenConns: 4, PoolTimeout: 3 * time.Millisecond}, func(t *testing.T, _ string, x *echobun.Extension) {
+	onEachAuth(t, echobun.EngineOptions{MaxOpenConns: 4, PoolTimeout: 5 * time.Millisecond}, func(t *testing.T, _ string, x *echobun.Extension) {
 		t.Helper()
 		ctx, s := newSession(t, x)
 		ways := []func(context.Context) error{}
@@ -103,8 +103,8 @@ func TestPoolStress(t *testing.T) {
 		for range 64 {
 			running.Go(func() {
 				for time.Now().Before(until) {
-					short, cancel := context.WithTimeout(ctx, time.Duration(rand.IntN(8000))*time.Microsecond) //nolint:gosec // No secret.
-					err := ways[rand.IntN(len(ways))](short)                                                   //nolint:gosec // No secret.
+					short, cancel := context.WithTimeout(ctx, time.Duration(rand.IntN(40_000))*time.Microsecond) //nolint:gosec // No secret.
+					err := ways[rand.IntN(len(ways))](short)                                                     //nolint:gosec // No secret.
 					cancel()
 					mu.Lock()
 					counts[stressOutcome(err)]++
@@ -115,7 +115,9 @@ func TestPoolStress(t *testing.T) {
 		running.Wait()
 		require.Positive(t, counts["ok"], "%v", counts)
 		require.Positive(t, counts["pool timeout"], "%v", counts)
-		require.Empty(t, counts["other"], "%v", counts)
+		for outcome := range counts {
+			require.Contains(t, []string{"ok", "pool timeout", "deadline"}, outcome, "%v", counts)
+		}
 		requireIdle(t, x)
 		_, err := s.Bind("auth").ExecContext(ctx, "SELECT 1")
 		require.NoError(t, err)
@@ -132,7 +134,7 @@ func stressOutcome(err error) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrTxDone), errors.Is(err, echobun.ErrOutcomeUnknown):
 		return "deadline"
 	}
-	return "other: " + err.Error()
+	return err.Error()
 }
 
 // While connections are free, a limit costs no timer and no allocation.

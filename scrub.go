@@ -31,18 +31,20 @@ func scrub(statement string, mysql bool) string {
 // comment returns the end of the comment at i, or i if there is none. What is
 // in it may be anything, so it is left out.
 func comment(s string, i int, mysql bool) int {
-	end := -1
+	begin, end := "", "\n"
 	switch {
 	case strings.HasPrefix(s[i:], "/*"):
-		if end = strings.Index(s[i+2:], "*/"); end >= 0 {
-			return i + 2 + end + 2
-		}
-	case strings.HasPrefix(s[i:], "--"), mysql && s[i] == '#':
-		if end = strings.IndexByte(s[i:], '\n'); end >= 0 {
-			return i + end
-		}
+		begin, end = "/*", "*/"
+	case strings.HasPrefix(s[i:], "--"):
+		begin = "--"
+	case mysql && s[i] == '#':
+		begin = "#"
 	default:
 		return i
+	}
+	text := s[i+len(begin):]
+	if n := strings.Index(text, end); n >= 0 {
+		return i + len(begin) + n + len(end)
 	}
 	return len(s)
 }

@@ -106,3 +106,24 @@ func quoteless(s string) bool {
 	}
 	return true
 }
+
+// TestScrubComments: an apostrophe in a comment begins no string, and what a
+// comment says may be as secret as an argument.
+func TestScrubComments(t *testing.T) {
+	t.Parallel()
+
+	for _, test := range []struct {
+		name, statement, want string
+		mysql                 bool
+	}{
+		{"line", "select 'x' -- don't\nwhere name = 'MY SECRET value'", "select ?  where name = ?", false},
+		{"block", "/* it's SECRET */ select 1 from t where card = '4111 SECRET'", "  select ? from t where card = ?", false},
+		{"hash", "select 1 # SECRET's\nfrom t where a = 'SECRET'", "select ?  from t where a = ?", true},
+		{"hash is an operator", "select a # 3", "select a # ?", false},
+		{"open", "select 1 /* SECRET", "select ?  ", false},
+		{"open line", "select 1 -- SECRET", "select ?  ", false},
+		{"slash star slash", "select 1 /*/ SECRET */ + 2", "select ?   + ?", false},
+	} {
+		require.Equal(t, test.want, echobun.Scrub(test.statement, test.mysql), test.name)
+	}
+}
