@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"time"
 )
 
 // This file stands between database/sql and the connections of a driver. It
@@ -37,7 +39,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 	inner, err := c.inner.Connect(ctx)
 	if err != nil {
-		return nil, c.e.connectError("connect", err)
+		return nil, c.e.connectError("connect", outOfTime(ctx, err))
 	}
 	dc := newConn(c.e, inner)
 	for _, query := range c.opts.OnConnect {
@@ -47,6 +49,16 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	return dc, nil
+}
+
+// outOfTime makes the error of a dialer whose clock was ahead of its context's
+// look like the context's.
+func outOfTime(ctx context.Context, err error) error {
+	deadline, ok := ctx.Deadline()
+	if !ok || time.Now().Before(deadline) || !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 }
 
 // Driver returns the driver's own.

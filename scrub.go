@@ -31,7 +31,8 @@ func scrub(statement string, mysql bool) string {
 // comment returns the end of the comment at i, or i if there is none. What is
 // in it may be anything, so it is left out.
 func comment(s string, i int, mysql bool) int {
-	begin, end := "", "\n"
+	var begin string
+	end := "\n"
 	switch {
 	case strings.HasPrefix(s[i:], "/*"):
 		begin, end = "/*", "*/"
