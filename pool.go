@@ -122,7 +122,7 @@ func (w *waiter) arrive() error {
 		return nil
 	}
 	if w.state.Load() == expired {
-		return context.Cause(w)
+		return ErrPoolTimeout // Not the context's cause, which comes a moment later.
 	}
 	return nil
 }
