@@ -61,7 +61,7 @@ func (p *pool) leave(w *waiter) {
 // error if the wait is over already: nothing must be sent then.
 func (p *pool) arrive(ctx context.Context) error {
 	if w := p.waiter(ctx); w != nil {
-		return w.arrive() //nolint:contextcheck // w is the context.
+		return w.arrive()
 	}
 	return nil
 }
