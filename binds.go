@@ -115,7 +115,8 @@ type EngineOptions struct { //nolint:recvcheck // As Config.
 
 	// PoolTimeout is the longest wait for a free connection, after which
 	// statements fail with [ErrPoolTimeout]. Default: 30 seconds. Negative
-	// means no limit.
+	// means no limit. It is kept for sessions; one of several that ask at the
+	// same moment may wait longer for connections that Engine or a sql.Conn hold.
 	PoolTimeout time.Duration
 
 	// ConnectTimeout is how long it may take to open a connection: dialling,

@@ -42,12 +42,12 @@ func (cfg Config) resolve() ([]resolved, error) {
 	}
 	binds := make([]resolved, 0, len(keys))
 	for _, key := range keys {
-		binds = append(binds, r.bind(key))
+		before := len(r.errs)
+		if b := r.bind(key); len(r.errs) == before {
+			binds = append(binds, b)
+		}
 	}
-	if len(r.errs) > 0 {
-		return nil, errors.Join(r.errs...)
-	}
-	return binds, nil
+	return binds, errors.Join(r.errs...)
 }
 
 // A resolver collects the mistakes in a Config.

@@ -39,10 +39,7 @@ type Extension struct {
 // that can be seen without a server, joined, each a [*ConfigError]. The
 // caller's cfg is not modified, and later changes to it have no effect.
 func New(cfg Config) (*Extension, error) {
-	binds, err := cfg.resolve()
-	if err != nil {
-		return nil, err
-	}
+	binds, fault := cfg.resolve()
 
 	x := &Extension{
 		engines:     make(map[string]*engine, len(binds)),
@@ -54,7 +51,8 @@ func New(cfg Config) (*Extension, error) {
 		x.logger = slog.Default()
 	}
 
-	var faults []error
+	// A driver may see mistakes where the rest of the configuration has some too.
+	faults := []error{fault}
 	for i, r := range binds {
 		e, err := openEngine(x, r, cfg)
 		if err != nil {
@@ -64,9 +62,8 @@ func New(cfg Config) (*Extension, error) {
 		e.index = i
 		x.engines[r.key] = e
 	}
-	if len(faults) > 0 {
-		faults = append(faults, x.Close())
-		return nil, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil {
+		return nil, errors.Join(err, x.Close())
 	}
 	return x, nil
 }

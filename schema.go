@@ -297,17 +297,37 @@ func dropTables(ctx context.Context, e *engine) error {
 		if err != nil {
 			return err
 		}
-		var names []driver.TableName
-		for _, d := range tables {
-			if existing[d.fullName()] {
-				names = append(names, d.name)
-			}
-		}
-		if len(names) == 0 {
+		tables = slices.DeleteFunc(tables, func(d *declared) bool { return !existing[d.fullName()] })
+		if len(tables) == 0 {
 			return nil
 		}
-		return c.ddl.DropTables(ctx, c.db, names)
+		return c.dropTogether(ctx, tables)
 	})
+}
+
+// dropTogether drops tables that may refer to each other. Bun's hooks of the
+// models are called as if each were dropped alone.
+func (c *schemaChange) dropTogether(ctx context.Context, tables []*declared) error {
+	names := make([]driver.TableName, len(tables))
+	for i, d := range tables {
+		names[i] = d.name
+		if hook, ok := d.table.ZeroIface.(bun.BeforeDropTableHook); ok {
+			if err := hook.BeforeDropTable(ctx, c.db.NewDropTable().Model(d.model)); err != nil {
+				return c.failed("DROP TABLE", d.fullName(), err)
+			}
+		}
+	}
+	if err := c.ddl.DropTables(ctx, c.db, names); err != nil {
+		return err
+	}
+	for _, d := range tables {
+		if hook, ok := d.table.ZeroIface.(bun.AfterDropTableHook); ok {
+			if err := hook.AfterDropTable(ctx, c.db.NewDropTable().Model(d.model)); err != nil {
+				return c.failed("DROP TABLE", d.fullName(), err)
+			}
+		}
+	}
+	return nil
 }
 
 func (c *schemaChange) dropEach(ctx context.Context, tables []*declared) error {

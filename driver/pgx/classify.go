@@ -19,6 +19,7 @@ import (
 var classes = map[string]driver.Class{
 	"23505": driver.Unique,
 	"23503": driver.ForeignKey,
+	"2BP01": driver.ForeignKey, // Something depends on what is to be dropped.
 	"23502": driver.NotNull,
 	"23514": driver.Check,
 	"40001": driver.Serialization | driver.DoomsTx, // serialization_failure

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/driver"
@@ -148,6 +149,10 @@ func (postgres) DropTables(ctx context.Context, db bun.IDB, tables []driver.Tabl
 		}
 	}
 	_, err := db.ExecContext(ctx, "DROP TABLE ?", bun.Safe(strings.Join(names, ", ")))
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Detail != "" {
+		return fmt.Errorf("%w: %s", err, pgErr.Detail) // It names what refers to the tables.
+	}
 	return err
 }
 
