@@ -99,12 +99,7 @@ func FuzzScrub(f *testing.F) {
 }
 
 func quoteless(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c == '\'' || c == '"' || c == '`' || c == '$' || c >= 0x80 {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsAny(s, "'\"`$#-/*") && !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
 // TestScrubComments: an apostrophe in a comment begins no string, and what a
