@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"sync"
+	"sync/atomic"
 )
 
 // routes remembers the engine of each type and table that was asked for. A
@@ -11,12 +12,23 @@ import (
 type routes struct {
 	types  sync.Map // reflect.Type as it was given (*T, *[]T, ...) to *route.
 	tables sync.Map // *Table to *declared.
+
+	// near saves the look-up in types for the first type that meets a slot.
+	// It holds no failures, so there is nothing in it to forget.
+	near [256]atomic.Pointer[route]
 }
 
 // A route is where the queries of a type go.
 type route struct {
+	typ reflect.Type
 	e   *engine
 	err error
+}
+
+// slot returns the place in near of a type, by its address.
+func (r *routes) slot(t reflect.Type) *atomic.Pointer[route] {
+	address := reflect.ValueOf(t).Pointer()
+	return &r.near[(address>>5)%uintptr(len(r.near))]
 }
 
 func (r *routes) table(t *Table) (*declared, bool) {
@@ -57,26 +69,37 @@ func (x *Extension) route(modelOrTable any) (*engine, error) {
 // no model.
 func (x *Extension) routeModel(model any) (*engine, error) {
 	t := reflect.TypeOf(model)
-	if v, ok := x.routes.types.Load(t); ok {
-		if found, ok := v.(*route); ok {
-			return found.e, found.err
-		}
-	}
-	return x.findRoute(t)
-}
-
-// findRoute finds the engine of a type that is asked for for the first time.
-func (x *Extension) findRoute(t reflect.Type) (*engine, error) {
 	if t == nil {
 		return x.engine(DefaultBind)
+	}
+	slot := x.routes.slot(t)
+	near := slot.Load()
+	if near != nil && near.typ == t {
+		return near.e, nil
+	}
+
+	found := x.findRoute(t)
+	if near == nil && found.err == nil {
+		slot.Store(found)
+	}
+	return found.e, found.err
+}
+
+// findRoute looks a type up, and finds its engine when it is asked for for the
+// first time.
+func (x *Extension) findRoute(t reflect.Type) *route {
+	if v, ok := x.routes.types.Load(t); ok {
+		if found, ok := v.(*route); ok {
+			return found
+		}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 
-	found := new(route)
+	found := &route{typ: t}
 	found.e, found.err = x.resolve(t)
 	x.routes.types.Store(t, found)
-	return found.e, found.err
+	return found
 }
 
 // resolve returns the engine of a type. It needs x.mu.
