@@ -9,9 +9,14 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// BeginTx begins Bun's transaction on this engine. The context cancels BEGIN
-// and nothing after it; the end of the app context rolls back.
+// BeginTx begins Bun's transaction on this engine: a savepoint, if the session
+// is in a transaction. The context cancels BEGIN and nothing after it; the end
+// of the app context, or of the session's transaction, rolls back.
 func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error) {
+	if h.s.level != nil {
+		tx, _, err := h.savepoint(ctx, opts)
+		return tx, err
+	}
 	tx, done, err := h.beginTx(ctx, opts)
 	if err == nil {
 		// Bun's Tx does not say when it ends; its context is needed until it does.
@@ -22,14 +27,23 @@ func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, erro
 
 // beginTx is BeginTx for who knows when the transaction ends, and calls done then.
 func (h *handle) beginTx(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, done func(), err error) {
-	if err := h.s.usable(); err != nil {
+	if err := h.s.admits(ctx, h.e, "BEGIN"); err != nil {
 		return bun.Tx{}, nil, err
 	}
+	tx, done, err = h.e.beginDetached(ctx, h.s.app.lifetime(), h.e.db, opts)
+	if err != nil && ctx.Err() == nil && h.ended(err) != err { //nolint:errorlint // The same error or not.
+		err = h.e.wrap("BEGIN", h.ended(err))
+	}
+	return tx, done, err
+}
 
-	own, cancel := context.WithCancelCause(detached{h.s.app.lifetime(), ctx})
+// beginDetached begins a transaction that lives as long as life, or until
+// done is called. The context cancels BEGIN and nothing after it.
+func (e *engine) beginDetached(ctx, life context.Context, db beginner, opts *sql.TxOptions) (tx bun.Tx, done func(), err error) {
+	own, cancel := context.WithCancelCause(detached{life, ctx})
 	disarm := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
 
-	tx, w, err := h.begin(own, opts) //nolint:contextcheck // It is detached from ctx on purpose.
+	tx, w, err := e.begin(own, db, opts) //nolint:contextcheck // It is detached from ctx on purpose.
 	inTime := disarm()
 	if err == nil && inTime {
 		return tx, func() { cancel(nil) }, nil
@@ -37,25 +51,40 @@ func (h *handle) beginTx(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, d
 	if err == nil {
 		_ = tx.Rollback() // The context was faster than the answer to BEGIN.
 	}
-	timeout := h.e.pool.timedOut(w) // Before own is cancelled, which is not why the wait ended.
+	timeout := e.pool.timedOut(w) // Before own is cancelled, which is not why the wait ended.
 	cancel(nil)
 	switch {
 	case timeout != nil:
 		err = timeout
 	case !inTime && ctx.Err() != nil:
 		err = ctx.Err()
-	default:
-		err = h.ended(err)
 	}
-	return bun.Tx{}, nil, h.e.wrap("BEGIN", err)
+	return bun.Tx{}, nil, e.wrap("BEGIN", e.overtaken(err))
 }
 
 // begin asks the pool for a connection and begins the transaction on it.
-func (h *handle) begin(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, w *waiter, err error) {
-	ctx, w = h.e.pool.enter(ctx)
-	defer h.e.pool.leave(w) // Also when a hook of the user's panics.
-	tx, err = h.e.db.BeginTx(ctx, opts)
+func (e *engine) begin(ctx context.Context, db beginner, opts *sql.TxOptions) (tx bun.Tx, w *waiter, err error) {
+	ctx, w = e.pool.enter(ctx)
+	defer e.pool.leave(w) // Also when a hook of the user's panics.
+	tx, err = db.BeginTx(ctx, opts)
 	return tx, w, err
+}
+
+// savepoint begins Bun's nested transaction in the session's.
+func (h *handle) savepoint(ctx context.Context, opts *sql.TxOptions) (bun.Tx, *branch, error) {
+	if opts != nil {
+		nested := &TxOptions{Isolation: opts.Isolation, ReadOnly: opts.ReadOnly}
+		if err := h.s.level.t.opts.checkNested(nested); err != nil {
+			return bun.Tx{}, nil, err
+		}
+	}
+	b, err := h.branch(ctx, "BEGIN")
+	if err != nil {
+		return bun.Tx{}, nil, err
+	}
+	// Bun ends a savepoint with the context that it began with.
+	tx, err := b.tx.BeginTx(context.WithoutCancel(ctx), opts)
+	return tx, b, h.e.wrap("SAVEPOINT", err)
 }
 
 // RunInTx runs fn in one of Bun's transactions on this engine. It commits if
@@ -63,6 +92,9 @@ func (h *handle) begin(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, w *
 // fn gets is the caller's; when it ends, the statements that use it fail. If
 // the app context ended meanwhile, the error is ErrAppContextEnded.
 func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(context.Context, bun.Tx) error) error {
+	if h.s.level != nil {
+		return h.runNested(ctx, opts, fn)
+	}
 	tx, done, err := h.beginTx(ctx, opts)
 	if err != nil {
 		return err
@@ -80,6 +112,35 @@ func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(conte
 	}
 	committing = true
 	return h.e.wrap("COMMIT", h.ended(tx.Commit()))
+}
+
+// runNested runs fn in one of Bun's nested transactions. What fails inside and
+// is rolled back does not doom the session's transaction.
+func (h *handle) runNested(ctx context.Context, opts *sql.TxOptions, fn func(context.Context, bun.Tx) error) error {
+	failures := h.s.level.countFailures()
+	tx, b, err := h.savepoint(ctx, opts)
+	if err != nil {
+		return err
+	}
+	committing := false
+	rollback := func() error {
+		err := h.e.wrap("ROLLBACK TO", tx.Rollback())
+		if err == nil {
+			h.s.level.heal(b, failures)
+		}
+		return err
+	}
+	defer func() {
+		if !committing {
+			h.s.app.x.logRollback(ctx, rollback())
+		}
+	}()
+	err = fn(ctx, tx)
+	committing = true
+	if err != nil {
+		return joinBehind(h.txError(err), rollback())
+	}
+	return h.e.wrap("RELEASE", tx.Commit())
 }
 
 // txError returns the error of fn as it is, unless it is a driver's or comes

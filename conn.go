@@ -87,8 +87,10 @@ type conn struct {
 	reset   driver.SessionResetter
 	valid   driver.Validator
 
-	inTx  bool  // A transaction holds the connection, so its rows do not count.
-	spare *rows // For the next query, so that it need not be allocated.
+	inTx   bool    // A transaction holds the connection, so its rows do not count.
+	branch *branch // The transaction, if it is a session's.
+	broken bool    // Of no more use: nobody knows what state it is in.
+	spare  *rows   // For the next query, so that it need not be allocated.
 }
 
 var (
@@ -189,7 +191,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, c.failed(ctx, "BEGIN", err)
 	}
-	c.inTx = true
+	c.inTx, c.branch = true, branchOf(ctx)
 	c.e.pool.held.Add(1)
 	return &tx{inner: inner, c: c}, nil
 }
@@ -241,10 +243,21 @@ func (c *conn) failed(ctx context.Context, op string, err error) error {
 	if errors.Is(err, driver.ErrBadConn) {
 		c.e.pool.again(ctx)
 	}
-	return c.e.wrap(op, err)
+	return c.refused(op, err)
 }
 
-func (c *conn) IsValid() bool { return c.valid == nil || c.valid.IsValid() }
+// refused wraps the error of a statement, and lets the transaction that the
+// connection is in know of it.
+func (c *conn) refused(op string, err error) error {
+	err = c.e.wrap(op, err)
+	var bindErr *BindError
+	if c.branch != nil && errors.As(err, &bindErr) {
+		c.branch.failed(bindErr)
+	}
+	return err
+}
+
+func (c *conn) IsValid() bool { return !c.broken && (c.valid == nil || c.valid.IsValid()) }
 
 // tx is a driver's transaction.
 type tx struct {
@@ -258,10 +271,14 @@ func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback()) }
 
 func (t *tx) end(op string, err error) error {
 	if t.c.inTx {
-		t.c.inTx = false
+		t.c.inTx, t.c.branch = false, nil
 		t.c.e.pool.held.Add(-1)
 	}
-	return t.c.e.wrap(op, err)
+	err = t.c.e.wrap(op, err)
+	if err != nil && (op == "ROLLBACK" || errors.Is(err, ErrOutcomeUnknown)) {
+		t.c.broken = true
+	}
+	return err
 }
 
 // stmt is a driver's prepared statement.
@@ -282,7 +299,7 @@ var (
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	res, err := execStmt(ctx, s.Stmt, args)
 	if err != nil {
-		return nil, s.c.e.wrap(operation(s.query), err)
+		return nil, s.c.refused(operation(s.query), err)
 	}
 	return res, nil
 }
@@ -290,7 +307,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	inner, err := queryStmt(ctx, s.Stmt, args)
 	if err != nil {
-		return nil, s.c.e.wrap(operation(s.query), err)
+		return nil, s.c.refused(operation(s.query), err)
 	}
 	return s.c.newRows(s.query, inner), nil
 }

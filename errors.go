@@ -23,6 +23,29 @@ var (
 	// ErrClosed is returned by everything that needs an engine after
 	// [Extension.Close].
 	ErrClosed = errors.New("echobun: extension is closed")
+
+	// ErrOutsideTx is returned by a session that is not the innermost one of
+	// the transaction that is open: by a plain session for a context that
+	// carries a transaction, and by a transaction's session while one nested
+	// in it is open. The statement was not sent.
+	ErrOutsideTx = errors.New("outside of the transaction that is open: use the session that the transaction's function was given, " +
+		"or Extension.Session of its context")
+
+	// ErrTxDoomed is returned in a transaction after one of its statements
+	// has failed, and by its commit: only a rollback is left. It unwraps to
+	// that failure. What was done in a nested transaction and rolled back
+	// with it dooms nothing.
+	ErrTxDoomed = errors.New("transaction is doomed by an earlier failure, only a rollback is left")
+
+	// ErrNotBegun is returned by Commit and Rollback of a session that Begin
+	// did not return: RunInTx and the middleware end their transactions
+	// themselves, and a plain session has none.
+	ErrNotBegun = errors.New("echobun: session was not returned by Begin, so it cannot be committed or rolled back")
+
+	// ErrTwoPhase is returned when a two-phase transaction is not possible:
+	// by the second of two binds that cannot prepare transactions, and by a
+	// commit that cannot keep its records.
+	ErrTwoPhase = errors.New("two-phase transaction is not possible")
 )
 
 // Kinds of failure that are the same on every database. A [*BindError]
@@ -76,15 +99,18 @@ var classErrors = []struct {
 	{driver.ReadOnly, ErrReadOnly},
 }
 
-// A ConfigError is a mistake in a [Config].
+// A ConfigError is a mistake in a [Config] or in [TxOptions].
 type ConfigError struct {
 	Bind  string // Bind key; empty for the default bind and for Config itself.
-	Field string // Field of Config or EngineOptions, or the key it was read from.
+	Field string // Field of Config or EngineOptions, or the key it was read from; "TxOptions." and its field.
 	Err   error  // What is wrong with it.
 }
 
 // Error names the bind and the field.
 func (e *ConfigError) Error() string {
+	if strings.HasPrefix(e.Field, "TxOptions.") {
+		return fmt.Sprintf("echobun: %s: %v", e.Field, e.Err)
+	}
 	return fmt.Sprintf("echobun: config of %s: %s: %v", bindName(e.Bind), e.Field, e.Err)
 }
 
@@ -155,6 +181,43 @@ func (e *BindError) Is(target error) bool {
 	}
 	return false
 }
+
+// A CommitError is a transaction of which some binds have committed, or may
+// have, and others have not. All are listed by their bind keys. It unwraps to
+// the failure that stopped the commit.
+type CommitError struct {
+	Committed  []string // Done, for good.
+	Failed     []string // The database refused; nothing of it is there.
+	RolledBack []string // Not tried any more.
+	Unknown    []string // The answer was lost; see [ErrOutcomeUnknown].
+	Err        error
+}
+
+// Error says what became of each bind, and why.
+func (e *CommitError) Error() string {
+	var b strings.Builder
+	b.WriteString("echobun: commit is incomplete:")
+	for _, part := range []struct {
+		what string
+		keys []string
+	}{{"committed", e.Committed}, {"failed", e.Failed}, {"rolled back", e.RolledBack}, {"unknown", e.Unknown}} {
+		for i, key := range part.keys {
+			if i == 0 {
+				b.WriteString(" " + part.what + ":")
+			} else {
+				b.WriteString(",")
+			}
+			b.WriteString(" " + bindName(key))
+		}
+		if len(part.keys) > 0 {
+			b.WriteString(";")
+		}
+	}
+	return fmt.Sprintf("%s %v", b.String(), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *CommitError) Unwrap() error { return e.Err }
 
 // bindName is how messages call a bind.
 func bindName(key string) string {

@@ -87,36 +87,54 @@ func (h *handle) NewDropColumn() *bun.DropColumnQuery {
 
 // ExecContext formats and runs a statement; Bun's hooks see it.
 func (h *handle) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if h.s.level != nil {
+		return h.execInTx(ctx, true, query, args)
+	}
 	return execContext(ctx, h, h.e.db, query, args)
 }
 
 // QueryContext formats and runs a query; Bun's hooks see it.
 func (h *handle) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if h.s.level != nil {
+		return h.queryInTx(ctx, true, query, args)
+	}
 	return queryContext(ctx, h, h.e.db, query, args)
 }
 
 // QueryRowContext formats and runs a query; Bun's hooks see it.
 func (h *handle) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if h.s.level != nil {
+		return h.queryRowInTx(ctx, true, query, args)
+	}
 	return queryRowContext(ctx, h, h.e.db, query, args)
 }
 
 // ExecContext runs finished SQL.
 func (c *sender) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if c.s.level != nil {
+		return (*handle)(c).execInTx(ctx, false, query, args)
+	}
 	return execContext(ctx, (*handle)(c), c.e.db.DB, query, args)
 }
 
 // QueryContext runs finished SQL.
 func (c *sender) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if c.s.level != nil {
+		return (*handle)(c).queryInTx(ctx, false, query, args)
+	}
 	return queryContext(ctx, (*handle)(c), c.e.db.DB, query, args)
 }
 
 // QueryRowContext runs finished SQL.
 func (c *sender) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if c.s.level != nil {
+		return (*handle)(c).queryRowInTx(ctx, false, query, args)
+	}
 	return queryRowContext(ctx, (*handle)(c), c.e.db.DB, query, args)
 }
 
 func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (res sql.Result, err error) {
-	if err := h.s.usable(); err != nil {
+	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
 	ctx, w := h.e.pool.enter(ctx)
@@ -131,7 +149,7 @@ func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, a
 }
 
 func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (rows *sql.Rows, err error) {
-	if err := h.s.usable(); err != nil {
+	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
 	ctx, w := h.e.pool.enter(ctx)
@@ -151,7 +169,7 @@ func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, 
 }
 
 func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (row *sql.Row) {
-	if err := h.s.usable(); err != nil {
+	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
 	ctx, w := h.e.pool.enter(ctx)

@@ -45,7 +45,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	if err == nil || err == io.EOF { //nolint:errorlint // Compared as database/sql does.
 		return err
 	}
-	return r.c.e.wrap(operation(r.query), err)
+	return r.c.refused(operation(r.query), err)
 }
 
 // Close closes the rows. database/sql calls it once and touches them no more,
@@ -62,7 +62,7 @@ func (r *rows) Close() error {
 	*r = rows{}
 	c.spare = r
 	if err != nil {
-		return c.e.wrap(operation(query), err)
+		return c.refused(operation(query), err)
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (r *rows) NextResultSet() error {
 	if errors.Is(err, io.EOF) {
 		return io.EOF
 	}
-	return r.c.e.wrap(operation(r.query), err)
+	return r.c.refused(operation(r.query), err)
 }
 
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {

@@ -12,8 +12,10 @@ import (
 //	db := c.Get("db").(*echobun.Session)
 //	err := db.NewSelect().Model(&users).Where("age > ?", 18).Scan(ctx)
 //
-// Statements run on the engine's pool and commit by themselves. A session
-// opens nothing before its first statement, and only on the binds it uses.
+// Statements run on the engine's pool and commit by themselves, until a
+// transaction is asked for with [Session.RunInTx], [Session.Begin] or an
+// atomic middleware. A session opens nothing before its first statement, and
+// only on the binds it uses.
 // Errors of statements are [*BindError]; a bind key without an engine is an
 // [*UnknownBindError], and a session whose app context has ended answers
 // [ErrAppContextEnded]. All of them come when the query runs.
@@ -24,7 +26,8 @@ import (
 // A Session is safe for concurrent use. It has no zero value to use: it comes
 // from [Extension.Session] or from the middleware.
 type Session struct {
-	app *appContext
+	app   *appContext
+	level *level // Of the transaction that the session is in; nil for a plain one.
 
 	// handles are chains of the engines used so far, by index of the engine.
 	// A session of a thousand binds still finds each within a few steps, and

@@ -23,7 +23,7 @@ import (
 
 // A Driver opens databases of one kind and explains their errors.
 //
-// It grows by optional interfaces only: see [DDL], [TypeNamer], [Defaulter] and, on
+// It grows by optional interfaces only: see [DDL], [TwoPhase], [TypeNamer], [Defaulter] and, on
 // its dialects, [TableObserver].
 // Implementations must be safe for concurrent use.
 type Driver interface {

@@ -1,0 +1,278 @@
+package echobun
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/wire"
+)
+
+// A branch is a transaction's part on one bind. It begins with the first
+// statement there.
+type branch struct {
+	t *transaction
+	e *engine
+
+	mu     sync.Mutex // Held while the branch begins, sets savepoints, or ends. Protects what follows.
+	begun  bool
+	over   bool
+	tx     bun.Tx    // Set once it has begun.
+	conn   *bun.Conn // Of tx, where the branch has to hold on to it; else nil.
+	cancel func()    // Forgets the context that tx lives on.
+	marks  []*level  // The nested levels that have a savepoint here, outermost first.
+	part   *driver.Branch
+}
+
+// ready begins the branch and sets the savepoints of l and the levels that it
+// is in, as far as that is not done.
+func (b *branch) ready(ctx context.Context, l *level) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return errTxOver
+	}
+	if !b.begun {
+		if err := b.begin(ctx); err != nil {
+			return err
+		}
+		b.begun = true
+	}
+	return b.mark(ctx, l)
+}
+
+// begin begins the branch. Only BEGIN obeys ctx: the transaction outlives the
+// context of its first statement.
+func (b *branch) begin(ctx context.Context) error {
+	ctx = wire.WithCommitTimeout(&branchContext{Context: ctx, b: b}, b.t.opts.commitTimeout())
+	if b.t.opts.TwoPhase {
+		return b.beginTwoPhase(ctx)
+	}
+	if b.e.owned {
+		return b.beginOn(ctx, b.e.db)
+	}
+	return b.beginPinned(ctx)
+}
+
+// A beginner is a bun.DB or a bun.Conn.
+type beginner interface {
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error)
+}
+
+func (b *branch) beginOn(ctx context.Context, db beginner) error {
+	tx, cancel, err := b.e.beginDetached(ctx, context.Background(), db, b.t.opts.sqlOptions())
+	if err != nil {
+		return err
+	}
+	b.tx, b.cancel = tx, cancel
+	return nil
+}
+
+// beginPinned begins on a connection that the branch keeps, so that it can be
+// thrown away if it is left in an unknown state.
+func (b *branch) beginPinned(ctx context.Context) error {
+	conn, err := b.e.pinned(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.beginOn(ctx, conn); err != nil {
+		_ = conn.Close()
+		return err
+	}
+	b.conn = &conn
+	return nil
+}
+
+// mark sets the savepoints that l needs.
+func (b *branch) mark(ctx context.Context, l *level) error {
+	if l.parent == nil || slices.Contains(b.marks, l) {
+		return nil
+	}
+	if err := b.mark(ctx, l.parent); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.t.opts.commitTimeout())
+	defer cancel()
+	if _, err := b.tx.ExecContext(ctx, "SAVEPOINT "+l.name); err != nil {
+		return b.e.wrap("SAVEPOINT", err)
+	}
+	b.marks = append(b.marks, l)
+	return nil
+}
+
+// release makes what l did here part of its parent.
+func (b *branch) release(l *level) error {
+	return b.unmark(l, "RELEASE SAVEPOINT "+l.name)
+}
+
+// revert rolls back what l did here. The savepoint is still there then, and
+// would be in the way of the next one on PostgreSQL, where they nest.
+func (b *branch) revert(l *level) error {
+	return b.unmark(l, "ROLLBACK TO SAVEPOINT "+l.name, "RELEASE SAVEPOINT "+l.name)
+}
+
+// unmark ends the savepoints of l and those inside, whatever becomes of the
+// context of who asks for it.
+func (b *branch) unmark(l *level, statements ...string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.Index(b.marks, l)
+	if i < 0 || b.over {
+		return nil
+	}
+	b.marks = b.marks[:i]
+	if b.t.isDoomed() {
+		return nil // There are no savepoints any more, or they do not matter.
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), b.t.opts.commitTimeout())
+	defer cancel()
+	for _, query := range statements {
+		if _, err := b.tx.ExecContext(ctx, query); err != nil {
+			return b.e.wrap(operation(query), err)
+		}
+	}
+	return nil
+}
+
+// isDoomed reports whether the whole transaction can only roll back.
+func (t *transaction) isDoomed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.doom != nil
+}
+
+func (b *branch) hasBegun() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.begun
+}
+
+// commit commits the branch. Its time limit is the driver's affair; on an
+// engine of the user's own it is kept here.
+func (b *branch) commit() error {
+	return b.end("COMMIT", func() error {
+		if b.e.owned {
+			return b.tx.Commit()
+		}
+		return b.e.unknownCommit(b.inTime(b.tx.Commit))
+	})
+}
+
+// rollback rolls the branch back. A transaction that is gone already is no error.
+func (b *branch) rollback() error {
+	return b.end("ROLLBACK", func() error {
+		err := b.tx.Rollback()
+		if errors.Is(err, sql.ErrTxDone) {
+			return nil
+		}
+		return err
+	})
+}
+
+// end ends the branch by how and gives its connection back, or throws it away
+// if how failed: nobody knows then what state it is in.
+func (b *branch) end(op string, how func() error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over || !b.begun {
+		b.over = true
+		return nil
+	}
+	b.over = true
+	err := b.e.wrap(op, how())
+	b.cancel()
+	if b.conn != nil {
+		giveBack(b.conn, err)
+	}
+	return err
+}
+
+// giveBack returns a pinned connection to its pool, or closes it if there was an error.
+func giveBack(conn *bun.Conn, err error) {
+	if err != nil {
+		_ = conn.Raw(func(any) error { return sqldriver.ErrBadConn })
+	}
+	_ = conn.Close()
+}
+
+// inTime runs commit, for no longer than the transaction's limit. A driver
+// that takes longer goes on alone.
+func (b *branch) inTime(commit func() error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- commit() }()
+	timer := time.NewTimer(b.t.opts.commitTimeout())
+	defer timer.Stop()
+	select {
+	case err := <-answer:
+		return err
+	case <-timer.C:
+		return context.DeadlineExceeded
+	}
+}
+
+// unknownCommit gives the error of a COMMIT that the server has not sent the
+// class that it has. Whose driver is not ours is not asked.
+func (e *engine) unknownCommit(err error) error {
+	if err == nil {
+		return nil
+	}
+	bindErr := &BindError{Bind: e.key, Op: "COMMIT", Err: err, class: e.classify(err)}
+	var netErr net.Error
+	switch {
+	case errors.Is(err, sqldriver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr):
+		bindErr.class |= driver.OutcomeUnknown
+	}
+	return bindErr
+}
+
+// pinned returns a connection of the engine's pool.
+func (e *engine) pinned(ctx context.Context) (bun.Conn, error) {
+	ctx, w := e.pool.enter(ctx)
+	conn, err := e.db.Conn(ctx)
+	e.pool.leave(w)
+	w.release()
+	if err != nil {
+		return bun.Conn{}, e.statementError(w, "BEGIN", err)
+	}
+	return conn, nil
+}
+
+// branchContext tells a connection which branch it begins a transaction for.
+type branchContext struct {
+	context.Context //nolint:containedctx // It is a context itself.
+
+	b *branch
+}
+
+type branchKey struct{}
+
+func (c *branchContext) Value(key any) any {
+	if key == (branchKey{}) {
+		return c.b
+	}
+	return c.Context.Value(key)
+}
+
+// branchOf returns the branch that a BeginTx is called for, or nil.
+func branchOf(ctx context.Context) *branch {
+	b, _ := ctx.Value(branchKey{}).(*branch)
+	return b
+}
+
+// failed is told by the branch's connection of each statement that fails, by
+// whatever way it came.
+func (b *branch) failed(err error) {
+	if b != nil {
+		b.t.root.failed(b, err)
+	}
+}
