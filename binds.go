@@ -50,6 +50,12 @@ type Config struct { //nolint:recvcheck // Printing needs values, reading a poin
 	// if it is missing. Empty means the working directory.
 	InstancePath string
 
+	// AppName names the application in the IDs of its prepared transactions,
+	// so that [Extension.RecoverPrepared] leaves those of others on the same
+	// servers alone. Give each application its own, the same one in all its
+	// processes, and keep it. Default: "app".
+	AppName string
+
 	// LogStatements logs the template of every statement, never its
 	// arguments. In text its key is also "echo"; Flask's word: SQLALCHEMY_ECHO.
 	LogStatements bool

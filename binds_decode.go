@@ -144,6 +144,7 @@ func (d *decoder) configKeys(cfg *Config) []keyReader {
 		}},
 		{[]string{"defaults"}, d.nested(&cfg.Defaults, "defaults.")},
 		{[]string{"instance_path"}, into(&cfg.InstancePath, toString)},
+		{[]string{"app_name"}, into(&cfg.AppName, toString)},
 		{[]string{"log_statements", "echo", "SQLALCHEMY_ECHO"}, into(&cfg.LogStatements, toEcho)},
 		{[]string{"foreign_keys"}, into(&cfg.ForeignKeys, toBool)},
 		{[]string{"SQLALCHEMY_RECORD_QUERIES"}, toUnsupported},

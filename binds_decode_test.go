@@ -94,7 +94,7 @@ func plain(cfg echobun.Config) any {
 	}
 	return map[string]any{
 		"database_uri": cfg.DatabaseURI, "engine_options": raw(cfg.EngineOptions), "binds": binds,
-		"defaults": raw(cfg.Defaults), "instance_path": cfg.InstancePath, "log_statements": cfg.LogStatements,
+		"defaults": raw(cfg.Defaults), "instance_path": cfg.InstancePath, "app_name": cfg.AppName, "log_statements": cfg.LogStatements,
 		"foreign_keys": cfg.ForeignKeys, "logger": cfg.Logger,
 	}
 }
@@ -111,10 +111,10 @@ func TestConfigKeys(t *testing.T) {
 		{"empty", `{}`, echobun.Config{}},
 		{
 			"all", `{"database_uri": "a://", "engine_options": {"max_open_conns": 3}, "binds": {"x": "b://"},
-				"defaults": {"unmanaged": true}, "instance_path": "/i", "log_statements": true, "foreign_keys": true}`,
+				"defaults": {"unmanaged": true}, "instance_path": "/i", "app_name": "shop", "log_statements": true, "foreign_keys": true}`,
 			echobun.Config{
 				DatabaseURI: "a://", EngineOptions: echobun.EngineOptions{MaxOpenConns: 3}, Binds: echobun.Binds{"x": {URL: "b://"}},
-				Defaults: echobun.EngineOptions{Unmanaged: true}, InstancePath: "/i", LogStatements: true, ForeignKeys: true,
+				Defaults: echobun.EngineOptions{Unmanaged: true}, InstancePath: "/i", AppName: "shop", LogStatements: true, ForeignKeys: true,
 			},
 		},
 		{
@@ -168,7 +168,7 @@ func TestConfigErrors(t *testing.T) {
 		{"not an object", `["s3cr3t"]`, []string{`/Config: want an object, not a list`}},
 		{"unknown key", `{"database_url": "a://u:s3cr3t@h"}`, []string{
 			`/database_url: unknown key: known are SQLALCHEMY_BINDS, SQLALCHEMY_DATABASE_URI, SQLALCHEMY_ECHO, ` +
-				`SQLALCHEMY_ENGINE_OPTIONS, SQLALCHEMY_RECORD_QUERIES, SQLALCHEMY_TRACK_MODIFICATIONS, binds, database_uri, ` +
+				`SQLALCHEMY_ENGINE_OPTIONS, SQLALCHEMY_RECORD_QUERIES, SQLALCHEMY_TRACK_MODIFICATIONS, app_name, binds, database_uri, ` +
 				`defaults, echo, engine_options, foreign_keys, instance_path, log_statements`,
 		}},
 		{"unknown option", `{"binds": {"auth": {"pool_sice": 3, "url": "a://"}}}`, []string{

@@ -18,6 +18,7 @@ import (
 //	APP_BINDS__AUTH     bind "auth" (the name in lower case): a URL, or options as JSON
 //	APP_ECHO            log statements: true or false
 //	APP_INSTANCE_PATH   folder of relative SQLite files
+//	APP_APP_NAME        name in the IDs of prepared transactions
 //
 // A variable that is empty counts as not set. APP_BINDS__AUTH replaces an
 // entry "auth" of APP_BINDS. Where none of them is set, DATABASE_URL is the URL
@@ -38,6 +39,7 @@ func ConfigFromEnv(prefix string) (Config, error) {
 
 	cfg.DatabaseURI = e.vars["DATABASE_URI"]
 	cfg.InstancePath = e.vars["INSTANCE_PATH"]
+	cfg.AppName = e.vars["APP_NAME"]
 	if text := e.vars["ECHO"]; text != "" {
 		e.fail("ECHO", into(&cfg.LogStatements, toEcho)("", text))
 	}
@@ -56,7 +58,7 @@ const envBind = "BINDS__"
 // environ returns the variables that a Config is read from, by their names
 // without prefix.
 func environ(prefix string) map[string]string {
-	known := []string{"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH"}
+	known := []string{"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH", "APP_NAME"}
 	vars := make(map[string]string)
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")

@@ -30,7 +30,11 @@ type branch struct {
 	conn   *bun.Conn // Of tx, where the branch has to hold on to it; else nil.
 	cancel func()    // Forgets the context that tx lives on.
 	marks  []*level  // The nested levels that have a savepoint here, outermost first.
-	part   *driver.Branch
+
+	// Of a two-phase transaction.
+	part   *driver.Branch // Nil if the branch cannot be prepared.
+	home   *engine        // Whose log the ID in part names.
+	logErr error          // Why the bind's log cannot be kept.
 }
 
 // ready begins the branch and sets the savepoints of l and the levels that it
@@ -54,7 +58,7 @@ func (b *branch) ready(ctx context.Context, l *level) error {
 // context of its first statement.
 func (b *branch) begin(ctx context.Context) error {
 	ctx = wire.WithCommitTimeout(&branchContext{Context: ctx, b: b}, b.t.opts.commitTimeout())
-	if b.t.opts.TwoPhase {
+	if b.t.id != "" {
 		return b.beginTwoPhase(ctx)
 	}
 	if b.e.owned {

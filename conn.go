@@ -265,7 +265,13 @@ type tx struct {
 	c     *conn
 }
 
-func (t *tx) Commit() error { return t.end("COMMIT", t.inner.Commit()) }
+func (t *tx) Commit() error {
+	op := "COMMIT"
+	if b := t.c.branch; b != nil && b.part != nil && b.part.Prepare {
+		op = "PREPARE"
+	}
+	return t.end(op, t.inner.Commit())
+}
 
 func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback()) }
 

@@ -23,16 +23,18 @@ import (
 
 // An engine is one bind: a pool, a dialect, and what is declared for it.
 type engine struct {
-	key       string
-	index     int // Position among the extension's engines.
-	db        *bun.DB
-	drv       driver.Driver // Nil if none is known for an engine of the user's own.
-	owned     bool          // New opened the pool, so Close closes it.
-	unmanaged bool
-	metadata  *Metadata
-	pool      pool
-	observed  bool     // Its dialect tells of each table before a query can see it.
-	naming    sync.Map // Struct types that stand for Tables, reflect.Type to *Table.
+	key        string
+	index      int // Position among the extension's engines.
+	db         *bun.DB
+	drv        driver.Driver // Nil if none is known for an engine of the user's own.
+	owned      bool          // New opened the pool, so Close closes it.
+	unmanaged  bool
+	metadata   *Metadata
+	pool       pool
+	commits    commitLog
+	canPrepare atomic.Bool // The server said that it can.
+	observed   bool        // Its dialect tells of each table before a query can see it.
+	naming     sync.Map    // Struct types that stand for Tables, reflect.Type to *Table.
 
 	// The extension's mu protects these; joins is read without it.
 	joins    atomic.Int64 // How many of the extension's join models its dialect knows.
@@ -47,6 +49,7 @@ type engine struct {
 func openEngine(x *Extension, r resolved, cfg Config) (*engine, error) {
 	e := &engine{key: r.key, unmanaged: r.opts.Unmanaged}
 	e.metadata = &Metadata{x: x, e: e}
+	e.commits.e = e
 
 	db := r.opts.DB
 	if db == nil {

@@ -1,6 +1,7 @@
 package echobun
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 // [Extension.Close] everything that needs an engine answers [ErrClosed].
 type Extension struct {
 	engines     map[string]*engine // Never changes after New.
+	app         string             // Short name of Config.AppName.
 	logger      *slog.Logger
 	foreignKeys bool
 	failing     *bun.DB // Builds the queries that only carry an error.
@@ -34,6 +36,9 @@ type Extension struct {
 	joinCount atomic.Int64 // len(joins), to be read without mu.
 }
 
+// defaultAppName is Config.AppName where it is not set.
+const defaultAppName = "app"
+
 // New makes an extension with an engine for each bind of cfg. It opens no
 // connection, so it succeeds while servers are down; it reports every mistake
 // that can be seen without a server, joined, each a [*ConfigError]. The
@@ -43,6 +48,7 @@ func New(cfg Config) (*Extension, error) {
 
 	x := &Extension{
 		engines:     make(map[string]*engine, len(binds)),
+		app:         shortName(cmp.Or(cfg.AppName, defaultAppName)),
 		logger:      cfg.Logger,
 		foreignKeys: cfg.ForeignKeys,
 		failing:     newFailingDB(),

@@ -73,6 +73,7 @@ type shownConfig struct {
 	Binds         map[string]shownOptions `json:"binds,omitempty" yaml:"binds,omitempty"`
 	Defaults      *shownOptions           `json:"defaults,omitempty" yaml:"defaults,omitempty"`
 	InstancePath  string                  `json:"instance_path,omitempty" yaml:"instance_path,omitempty"`
+	AppName       string                  `json:"app_name,omitempty" yaml:"app_name,omitempty"`
 	LogStatements bool                    `json:"log_statements,omitempty" yaml:"log_statements,omitempty"`
 	ForeignKeys   bool                    `json:"foreign_keys,omitempty" yaml:"foreign_keys,omitempty"`
 	Logger        string                  `json:"logger,omitempty" yaml:"logger,omitempty"`
@@ -101,6 +102,7 @@ func (cfg Config) shown() shownConfig {
 		Binds:         cfg.Binds.shown(),
 		Defaults:      cfg.Defaults.shownUnlessZero(),
 		InstancePath:  cfg.InstancePath,
+		AppName:       cfg.AppName,
 		LogStatements: cfg.LogStatements,
 		ForeignKeys:   cfg.ForeignKeys,
 		Logger:        showSet(cfg.Logger != nil),

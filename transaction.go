@@ -20,22 +20,28 @@ type transaction struct {
 	ctx  context.Context //nolint:containedctx // Its end rolls back, until the commit begins.
 	opts TxOptions
 	root level
+	id   string // Names a two-phase transaction, else empty.
 
 	ending sync.Mutex     // Held from the beginning to the end of commit and rollback.
 	stops  [2]func() bool // Stop watching the contexts.
-	part   *twoPhase      // Of a two-phase commit, else nil.
 
 	mu       sync.Mutex // Protects what follows, and the levels' fields below theirs.
 	over     bool
 	branches []*branch // In order of first use.
 	doom     error     // Why nothing but a rollback is left.
 	names    int       // How many savepoints have a name.
+
+	last        *branch // Of a two-phase transaction: the one branch that cannot be prepared, and why.
+	lastRefusal string
 }
 
 func newTransaction(ctx context.Context, s *Session, opts TxOptions) *transaction {
 	t := &transaction{app: s.app, ctx: ctx, opts: opts}
 	t.root.t = t
 	t.root.session.app, t.root.session.level = s.app, &t.root
+	if t.inTwoPhases() {
+		t.id = newTxID()
+	}
 	t.watch()
 	return t
 }
@@ -206,8 +212,11 @@ func (t *transaction) renew() {
 	t.ending.Lock()
 	defer t.ending.Unlock()
 	t.mu.Lock()
-	t.over, t.doom, t.part = false, nil, nil
+	t.over, t.doom, t.last = false, nil, nil
 	t.root.child, t.root.failures = nil, nil
+	if t.id != "" {
+		t.id = newTxID()
+	}
 	t.root.over.Store(false)
 	t.mu.Unlock()
 	t.watch()

@@ -1,0 +1,156 @@
+package echobun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/driver"
+)
+
+// This file is what a branch does in a two-phase transaction.
+
+// beginTwoPhase begins the branch so that it can be prepared, or as the one
+// that need not be.
+func (b *branch) beginTwoPhase(ctx context.Context) error {
+	opening, cancel := context.WithTimeout(ctx, b.t.opts.commitTimeout())
+	b.logErr = b.e.commits.open(opening)
+	cancel()
+
+	tp := b.e.twoPhase()
+	if tp == nil {
+		return b.beginLast(ctx, "its driver cannot")
+	}
+	conn, err := b.e.pinned(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.beginPreparable(ctx, tp, conn); err != nil || b.conn == nil {
+		_ = conn.Close()
+		return err
+	}
+	return nil
+}
+
+// beginPreparable begins on conn, if its server can prepare transactions.
+func (b *branch) beginPreparable(ctx context.Context, tp driver.TwoPhase, conn bun.Conn) error {
+	refusal, err := b.e.cannotPrepare(ctx, tp, conn)
+	if err != nil {
+		return b.e.wrap("BEGIN", err)
+	}
+	if refusal != "" {
+		return b.beginLast(ctx, refusal)
+	}
+	b.home = b.t.designate()
+	b.part = &driver.Branch{ID: b.t.xid(b, b.home)}
+	if err := b.beginOn(driver.WithBranch(ctx, b.part), conn); err != nil {
+		return err
+	}
+	b.conn = &conn
+	return nil
+}
+
+// beginLast begins the branch that commits in one phase. There can be one.
+func (b *branch) beginLast(ctx context.Context, refusal string) error {
+	if err := b.t.claimLast(b, refusal); err != nil {
+		return &BindError{Bind: b.e.key, Op: "BEGIN", Err: err}
+	}
+	if b.e.owned {
+		return b.beginOn(ctx, b.e.db)
+	}
+	return b.beginPinned(ctx)
+}
+
+// claimLast makes b the one branch that is not prepared.
+func (t *transaction) claimLast(b *branch, refusal string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last != nil && t.last != b {
+		return fmt.Errorf("%w: %s cannot prepare transactions (%s), and %s, which cannot either (%s), takes part already: only one such bind may",
+			ErrTwoPhase, bindName(b.e.key), refusal, bindName(t.last.e.key), t.lastRefusal)
+	}
+	t.last, t.lastRefusal = b, refusal
+	return nil
+}
+
+// designate returns the engine that will have the decision, as far as can be
+// told now.
+func (t *transaction) designate() *engine {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last != nil {
+		return t.last.e
+	}
+	branches := slices.Clone(t.branches)
+	sortBranches(branches, t.opts.Order)
+	return branches[0].e
+}
+
+// twoPhase returns the engine's driver if it can prepare transactions.
+func (e *engine) twoPhase() driver.TwoPhase {
+	if !e.owned {
+		return nil // Its connections are not the driver's.
+	}
+	tp, _ := e.drv.(driver.TwoPhase)
+	return tp
+}
+
+// cannotPrepare returns why the server cannot prepare transactions. That it
+// can is remembered.
+func (e *engine) cannotPrepare(ctx context.Context, tp driver.TwoPhase, conn bun.Conn) (refusal string, err error) {
+	if e.canPrepare.Load() {
+		return "", nil
+	}
+	refusal, err = tp.CanPrepare(ctx, conn)
+	if err == nil && refusal == "" {
+		e.canPrepare.Store(true)
+	}
+	return refusal, err
+}
+
+// prepare prepares the branch.
+func (b *branch) prepare() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	b.part.Prepare = true
+	err := b.e.wrap("PREPARE", b.tx.Commit())
+	b.cancel()
+	return err
+}
+
+// commitPrepared commits the branch after it was prepared.
+func (b *branch) commitPrepared(ctx context.Context) error {
+	return b.finish(ctx, "COMMIT PREPARED", driver.TwoPhase.CommitPrepared)
+}
+
+// rollbackPrepared rolls the branch back, though it may not have been prepared.
+func (b *branch) rollbackPrepared(ctx context.Context) error {
+	return b.finish(ctx, "ROLLBACK PREPARED", driver.TwoPhase.RollbackPrepared)
+}
+
+// finish ends the prepared branch on its own connection, or on another one if
+// that is lost.
+func (b *branch) finish(ctx context.Context, op string, how func(driver.TwoPhase, context.Context, bun.Conn, string) error) error {
+	tp := b.e.twoPhase()
+	err := how(tp, ctx, *b.conn, b.part.ID)
+	giveBack(b.conn, err)
+	if err == nil || errors.Is(err, driver.ErrNotPrepared) || ctx.Err() != nil {
+		return err
+	}
+	conn, pinErr := b.e.pinned(ctx)
+	if pinErr != nil {
+		return b.e.wrap(op, err)
+	}
+	err = how(tp, ctx, conn, b.part.ID)
+	giveBack(&conn, err)
+	return b.e.wrap(op, err)
+}
+
+// giveUp gives the connection of a prepared branch up, which stays prepared.
+func (b *branch) giveUp() {
+	giveBack(b.conn, ErrOutcomeUnknown)
+}

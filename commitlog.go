@@ -1,0 +1,192 @@
+package echobun
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/driver"
+)
+
+// A commitLog is the table of a bind in which the decisions about two-phase
+// transactions stand. Only what is there by the time that a transaction is
+// asked about has been decided: a commit is decided when the row that says so
+// is committed, together with the coordinator's own part; a rollback, when
+// whoever recovers has inserted a row of the same key first.
+//
+// A further row holds the installation, a random name of this very table. It
+// is part of the transactions' IDs, so that no other application's table, or
+// a copy of this one, is ever asked.
+type commitLog struct {
+	e *engine
+
+	mu           sync.Mutex // Protects installation.
+	installation string     // Empty until the table is known to be there.
+}
+
+// The table has the same form on every database.
+const commitLogDDL = `CREATE TABLE IF NOT EXISTS echobun_commits (
+	id VARCHAR(64) NOT NULL PRIMARY KEY,
+	decision VARCHAR(64) NOT NULL,
+	binds TEXT NOT NULL,
+	decided_at BIGINT NOT NULL
+)`
+
+// What may have been decided. A decision that begins with see is no decision,
+// but says whose log has it.
+const (
+	decidedCommit = "commit"
+	decidedAbort  = "abort"
+	decidedSee    = "see "
+)
+
+const installationRow = "installation"
+
+// A decision is a row of the log.
+type decision struct {
+	ID       string // Of the transaction, with its application.
+	Decision string
+	Binds    string // Short names of the binds that took part, with spaces between them.
+	At       int64  // When it was made, in seconds of Unix time.
+}
+
+// home returns the log's name in an ID. It is empty as long as the log is not open.
+func (c *commitLog) home() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.installation == "" {
+		return ""
+	}
+	return shortName(c.e.key) + "@" + c.installation
+}
+
+// open makes the table, if it is not there, on a connection of its own: DDL
+// would commit a transaction on MySQL.
+func (c *commitLog) open(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.installation != "" {
+		return nil
+	}
+	var err error
+	for range 3 { // Other processes may do the same.
+		if c.installation, err = c.load(ctx); c.installation != "" {
+			return nil
+		}
+		if err == nil {
+			err = c.insert(ctx, c.e.db, decision{ID: installationRow, Decision: newInstallation()})
+		} else if !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+			_, err = c.e.db.ExecContext(ctx, commitLogDDL)
+		}
+		if err != nil && !errors.Is(err, ErrUnique) {
+			return c.impossible(err)
+		}
+	}
+	if c.installation, err = c.load(ctx); c.installation == "" {
+		return c.impossible(err)
+	}
+	return nil
+}
+
+// load returns the installation, which is empty if there is none yet. An
+// error may mean that there is no table.
+func (c *commitLog) load(ctx context.Context) (string, error) {
+	d, err := c.read(ctx, c.e.db, installationRow)
+	return d.Decision, err
+}
+
+func newInstallation() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // It never fails.
+	return hex.EncodeToString(b[:])
+}
+
+// impossible is the error of a log that cannot be kept.
+func (c *commitLog) impossible(err error) error {
+	return &BindError{Bind: c.e.key, Op: "echobun_commits", Err: fmt.Errorf(
+		"%w: the table of decisions cannot be kept there: make it as the documentation shows, with the rights to read, insert and delete: %w",
+		ErrTwoPhase, err)}
+}
+
+// read returns a row, or the zero value if there is none.
+func (c *commitLog) read(ctx context.Context, db bun.IConn, id string) (decision, error) {
+	found, err := c.query(ctx, db, "id = "+logString(id))
+	if err != nil || len(found) == 0 {
+		return decision{}, err
+	}
+	return found[0], nil
+}
+
+// all returns the rows of an application.
+func (c *commitLog) all(ctx context.Context, app string) (map[string]decision, error) {
+	found, err := c.query(ctx, c.e.db, "id LIKE "+logString(app+"/%"))
+	if err != nil {
+		return nil, err
+	}
+	rows := make(map[string]decision, len(found))
+	for _, d := range found {
+		if strings.HasPrefix(d.ID, app+"/") { // An underscore in LIKE finds more.
+			rows[d.ID] = d
+		}
+	}
+	return rows, nil
+}
+
+func (c *commitLog) query(ctx context.Context, db bun.IConn, where string) (found []decision, err error) {
+	rows, err := db.QueryContext(ctx, "SELECT id, decision, binds, decided_at FROM echobun_commits WHERE "+where)
+	if err != nil {
+		return nil, c.e.wrap("SELECT", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var d decision
+		if err := rows.Scan(&d.ID, &d.Decision, &d.Binds, &d.At); err != nil {
+			return nil, err
+		}
+		found = append(found, d)
+	}
+	return found, c.e.wrap("SELECT", rows.Err())
+}
+
+// insert adds a row; [ErrUnique] says that there is one with its ID.
+func (c *commitLog) insert(ctx context.Context, db bun.IConn, d decision) error {
+	_, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO echobun_commits (id, decision, binds, decided_at) VALUES (%s, %s, %s, %d)",
+		logString(d.ID), logString(d.Decision), logString(d.Binds), time.Now().Unix()))
+	return c.e.wrap("INSERT", err)
+}
+
+func (c *commitLog) remove(ctx context.Context, id string) error {
+	_, err := c.e.db.ExecContext(ctx, "DELETE FROM echobun_commits WHERE id = "+logString(id))
+	return c.e.wrap("DELETE", err)
+}
+
+// claim decides that a transaction is rolled back, unless it has been decided
+// already, and returns the decision. While the transaction is committing, this
+// waits for the outcome.
+func (c *commitLog) claim(ctx context.Context, id string) (decision, error) {
+	abort := decision{ID: id, Decision: decidedAbort}
+	for range 2 {
+		if d, err := c.read(ctx, c.e.db, id); err != nil || d.Decision != "" {
+			return d, err
+		}
+		err := c.insert(ctx, c.e.db, abort)
+		if err == nil {
+			return abort, nil
+		}
+		if !errors.Is(err, ErrUnique) {
+			return decision{}, err
+		}
+	}
+	return decision{}, &BindError{Bind: c.e.key, Op: "INSERT", Err: errors.New("the decision is there and not there"), class: driver.Serialization}
+}
+
+// logString returns a string of the log as SQL. It has none but an ID's
+// characters, spaces and a per cent sign.
+func logString(s string) string { return "'" + s + "'" }

@@ -1,0 +1,3 @@
+package echobun
+
+func (x *Extension) isolated() bool { return false }
