@@ -29,7 +29,7 @@ func (h *handle) queryInTx(ctx context.Context, format bool, query string, args 
 		return nil, err
 	}
 	err = h.guarded(b, query, func() error {
-		rows, err = b.sender(format).QueryContext(ctx, query, args...) //nolint:sqlclosecheck // They are the caller's.
+		rows, err = b.sender(format).QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // They are the caller's.
 		return err
 	})
 	return rows, err

@@ -329,7 +329,7 @@ func (r *recovery) needed(id string, d decision) bool {
 	if strings.HasPrefix(d.Decision, decidedSee) && time.Since(time.Unix(d.At, 0)) < pointerAge {
 		return true
 	}
-	for _, name := range strings.Fields(d.Binds) {
+	for name := range strings.FieldsSeq(d.Binds) {
 		b := r.named(name)
 		if b == nil || !b.listed {
 			return true

@@ -113,7 +113,7 @@ func (t *transaction) abort(cause error) {
 func (t *transaction) rollback() error {
 	t.ending.Lock()
 	defer t.ending.Unlock()
-	branches, open := t.close()
+	branches, _, open := t.close()
 	if !open {
 		return nil
 	}
@@ -140,8 +140,7 @@ func (t *transaction) end() ([]func(context.Context), error) {
 	defer t.ending.Unlock()
 	inTime := t.disarm()
 	refusal := t.refusal(inTime)
-	after := t.root.after
-	branches, open := t.close()
+	branches, after, open := t.close()
 	if !open {
 		return nil, cmpError(refusal, errTxOver)
 	}
@@ -188,23 +187,19 @@ func (t *transaction) doomError() error {
 	return &doomedError{cause: cause}
 }
 
-// close makes the transaction over. It returns its branches, and false if it
-// was over already.
-func (t *transaction) close() ([]*branch, bool) {
+// close makes the transaction over. It returns its branches and what waits for
+// its commit, and false if it was over already.
+func (t *transaction) close() (branches []*branch, after []func(context.Context), open bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over {
-		return nil, false
+		return nil, nil, false
 	}
 	t.over = true
-	t.root.over.Store(true)
-	t.root.after = nil
-	for l := t.root.child; l != nil; l = l.child {
-		l.over.Store(true)
-	}
-	branches := t.branches
-	t.branches = nil
-	return branches, true
+	t.root.close()
+	branches, after = t.branches, t.root.after
+	t.branches, t.root.after = nil, nil
+	return branches, after, true
 }
 
 // renew makes the transaction of an atomic request a new one.
