@@ -73,7 +73,7 @@ func Run(t *testing.T, cfg Config) {
 		"NamesTypes":                s.testNamesTypes,
 		"UnreachableIsUnavailable":  s.testUnreachableIsUnavailable,
 		"LostReplyIsOutcomeUnknown": s.testLostReply,
-		"LostCommitIsUnknown":       s.testLostCommit,
+		"LostCommitIsNoLie":         s.testLostCommit,
 		"ErrorsHideThePassword":     s.testErrorsHideThePassword,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,9 +78,10 @@ func (s suite) testLostCommit(t *testing.T) {
 
 		proxy.Arm(mode, "commit")
 		start := time.Now()
-		err = tx.Commit()
-		require.Error(t, err)
-		require.NotZero(t, proxied.drv.Classify(err)&driver.OutcomeUnknown, "%v", err)
+		// A driver that can ask the server afterwards may know that it was done.
+		if err = tx.Commit(); err != nil {
+			require.NotZero(t, proxied.drv.Classify(err)&driver.OutcomeUnknown, "%v", err)
+		}
 		require.Less(t, time.Since(start), 6*time.Second, "a COMMIT without an answer has to end")
 	}
 	require.Equal(t, 2, direct.count(t, "notes"))

@@ -42,12 +42,16 @@ var classes = map[uint16]driver.Class{
 	3819: driver.Check, // MySQL.
 	4025: driver.Check, // MariaDB.
 
-	1020: driver.Serialization | driver.DoomsTx, // MariaDB's innodb_snapshot_isolation.
-	1205: driver.Serialization | driver.DoomsTx, // Lock wait.
-	1213: driver.Serialization | driver.DoomsTx, // Deadlock, and a conflict within a Galera cluster.
-	1412: driver.Serialization,                  // The table's definition has changed.
-	3058: driver.Serialization,                  // Deadlock of user-level locks.
-	3572: driver.Serialization,                  // NOWAIT.
+	1020:             driver.Serialization | driver.DoomsTx, // MariaDB's innodb_snapshot_isolation.
+	1205:             driver.Serialization | driver.DoomsTx, // Lock wait.
+	1213:             driver.Serialization | driver.DoomsTx, // Deadlock, and a conflict within a Galera cluster.
+	errXARollback:    driver.DoomsTx,
+	errXARollbackOut: driver.Serialization | driver.DoomsTx,
+	errXADeadlock:    driver.Serialization | driver.DoomsTx,
+
+	1412: driver.Serialization, // The table's definition has changed.
+	3058: driver.Serialization, // Deadlock of user-level locks.
+	3572: driver.Serialization, // NOWAIT.
 
 	1036: driver.ReadOnly, // The table.
 	1223: driver.ReadOnly, // FLUSH TABLES WITH READ LOCK.

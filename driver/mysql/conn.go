@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/echobun/echobun/driver"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -34,6 +35,9 @@ type conn struct {
 
 	// broken says that the connection must not be used again.
 	broken bool
+	// prepared is the transaction that is prepared and belongs to this
+	// connection: as long as it lives, no other can finish it.
+	prepared string
 	// spare is a watch to use again.
 	spare *watch
 }
@@ -69,7 +73,7 @@ func (c *conn) CheckNamedValue(v *sqldriver.NamedValue) error { return c.inner.C
 // transaction, from a raw BEGIN or a SET autocommit=0, would swallow the next
 // borrower's writes.
 func (c *conn) IsValid() bool {
-	return !c.broken && c.inner.IsValid() && !c.status.inTx()
+	return !c.broken && c.prepared == "" && c.inner.IsValid() && !c.status.inTx()
 }
 
 // ResetSession reports whether the connection may be used again.
@@ -95,6 +99,9 @@ func (c *conn) Begin() (sqldriver.Tx, error) {
 // BeginTx starts a transaction. Its COMMIT or ROLLBACK takes no longer than
 // ctx allows, by [wire.CommitTimeout]; the end of ctx does not cut it short.
 func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
+	if b := driver.BranchOf(ctx); b != nil {
+		return c.beginXA(ctx, opts, b)
+	}
 	inner, err := c.inner.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, harmless(ctx, err)

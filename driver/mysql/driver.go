@@ -23,6 +23,7 @@ var (
 	_ driver.TypeNamer = mysqlDriver{}
 	_ driver.Defaulter = mysqlDriver{}
 	_ driver.DDL       = mysqlDriver{}
+	_ driver.TwoPhase  = mysqlDriver{}
 )
 
 // Dialect returns Bun's dialect with the cures of this package. It learns what

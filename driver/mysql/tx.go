@@ -21,7 +21,7 @@ type tx struct {
 // outcome unknown, unless the COMMIT was never sent.
 func (t *tx) Commit() error {
 	unsent := !t.conn.inner.IsValid()
-	err := t.bounded(t.inner.Commit)
+	err := t.conn.bounded(t.limit, t.inner.Commit)
 	var refused *gomysql.MySQLError
 	if err == nil || unsent || errors.As(err, &refused) {
 		return err
@@ -29,15 +29,21 @@ func (t *tx) Commit() error {
 	return wire.OutcomeUnknown(err)
 }
 
-// Rollback rolls back. If the reply is lost, the server rolls back by itself.
-func (t *tx) Rollback() error { return t.bounded(t.inner.Rollback) }
+// Rollback rolls back. The server does that by itself if the connection is lost.
+func (t *tx) Rollback() error {
+	if !t.conn.inner.IsValid() {
+		t.conn.broken = true
+		return nil
+	}
+	return t.conn.bounded(t.limit, t.inner.Rollback)
+}
 
 // bounded hangs up when end takes too long: go-sql-driver waits for ever.
-func (t *tx) bounded(end func() error) error {
-	timer := time.AfterFunc(t.limit, func() { _ = t.conn.net.Close() })
+func (c *conn) bounded(limit time.Duration, end func() error) error {
+	timer := time.AfterFunc(limit, func() { _ = c.net.Close() })
 	err := end()
 	if !timer.Stop() || err != nil {
-		t.conn.broken = true
+		c.broken = true
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 const (
 	statusIdle = 'I' // Transaction status outside of any transaction.
+	statusInTx = 'T' // In one that can go on.
 
 	// pingAfter is how long a connection may be idle until its next use begins
 	// with a ping. It finds what a look at the socket cannot, such as a
@@ -37,6 +38,8 @@ type conn struct {
 
 	pg        *jackc.Conn
 	pgc       *pgconn.PgConn
+	connector *connector
+	server    string // Its address.
 	canceller *canceller
 	socket    *socket
 	used      time.Time // When the pool last handed it out.

@@ -20,6 +20,7 @@ var (
 	_ driver.Driver    = postgres{}
 	_ driver.TypeNamer = postgres{}
 	_ driver.DDL       = postgres{}
+	_ driver.TwoPhase  = postgres{}
 )
 
 // Dialect returns a fresh dialect.

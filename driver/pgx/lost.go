@@ -127,7 +127,7 @@ func withContext(ctx context.Context, err error) error {
 
 // committing finds what may end a transaction: its only use is to doubt, so
 // it may find too much.
-var committing = regexp.MustCompile(`(?i)(?:^|;|\*/|--[^\n]*\n)\s*(?:commit|end|prepare\s+transaction)\b`)
+var committing = regexp.MustCompile(`(?i)(?:^|;|\*/|--[^\n]*\n)\s*(?:commit|end|prepare\s+transaction|rollback\s+prepared)\b`)
 
 // mayCommit reports whether a statement sent inside a transaction may have
 // committed it.

@@ -10,6 +10,7 @@ import (
 
 	jackc "github.com/jackc/pgx/v5"
 
+	"github.com/echobun/echobun/driver"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -19,8 +20,11 @@ var errNested = errors.New("pgx: the connection is already in a transaction, beg
 // context that began it: a request that ends while its COMMIT is under way
 // would get an error for what was done.
 type tx struct {
-	conn  *conn
-	limit time.Duration
+	conn     *conn
+	limit    time.Duration
+	readOnly bool
+	branch   *driver.Branch // Nil unless it may be prepared.
+	xid      string         // Known when the COMMIT is sent; empty if nothing was written.
 }
 
 // Begin is BeginTx with neither context nor options.
@@ -51,7 +55,7 @@ func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver
 		}
 		return nil, c.harmless(ctx, false, err)
 	}
-	return &tx{conn: c, limit: wire.CommitTimeout(ctx)}, nil
+	return &tx{conn: c, limit: wire.CommitTimeout(ctx), readOnly: opts.ReadOnly, branch: driver.BranchOf(ctx)}, nil
 }
 
 // isolations are the levels of database/sql that PostgreSQL has.
@@ -76,29 +80,62 @@ func beginSQL(opts sqldriver.TxOptions) (string, error) {
 	return "begin" + isolation, nil
 }
 
-// Commit commits. An error that the server did not send leaves the outcome
-// unknown.
+// Commit commits, or prepares the transaction if its branch says so. If the
+// answer to a COMMIT is lost, the server is asked once more; an outcome that
+// it cannot tell is unknown.
 func (t *tx) Commit() error {
+	if t.branch != nil && t.branch.Prepare {
+		return t.prepare(t.branch.ID)
+	}
+	start := time.Now()
+	err := t.end("commit", "COMMIT")
+	if wire.IsOutcomeUnknown(err) {
+		return t.resolve(start, err)
+	}
+	return err
+}
+
+// end ends the transaction by a statement that is answered with a tag. An
+// error that the server did not send leaves the outcome unknown.
+func (t *tx) end(query, want string) error {
 	if err := t.gone(); err != nil {
 		return err
 	}
 	ctx, cancel := t.deadline()
 	defer cancel()
-	tag, err := t.conn.pg.Exec(ctx, "commit")
+	if err := t.prologue(ctx, want); err != nil {
+		return err
+	}
+	tag, err := t.conn.pg.Exec(ctx, query)
 	if err == nil {
-		if tag.String() != "COMMIT" {
-			return fmt.Errorf("pgx: the server answered COMMIT with %s, since an earlier statement had failed: %w",
-				tag, jackc.ErrTxCommitRollback)
+		if tag.String() != want {
+			return fmt.Errorf("pgx: the server answered %s with %s, since an earlier statement had failed: %w",
+				want, tag, jackc.ErrTxCommitRollback)
 		}
 		return nil
 	}
-	err = t.conn.failed(ctx, statement{query: "commit", inTx: true}, err)
+	err = t.conn.failed(ctx, statement{query: query, inTx: true}, err)
 	if t.conn.inTx() && !t.conn.pgc.IsClosed() {
 		t.conn.kill(ctx)
 	}
 	if serverError(err) == nil {
 		return unknown(err)
 	}
+	return err
+}
+
+// prologue learns what has to be known of the transaction in case that the
+// answer to its COMMIT is lost. If that fails, so does the COMMIT, and nothing
+// has been committed.
+func (t *tx) prologue(ctx context.Context, want string) (err error) {
+	if want != "COMMIT" {
+		return nil
+	}
+	if t.xid, err = t.learnXID(ctx); err == nil {
+		return nil
+	}
+	err = t.conn.failed(ctx, statement{query: "select", inTx: true}, err)
+	t.conn.kill(ctx) // It still is in the transaction.
 	return err
 }
 

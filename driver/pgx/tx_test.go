@@ -18,22 +18,36 @@ import (
 func TestCommitLost(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name string
-		mode cutproxy.Mode
-		rows int
+		name  string
+		mode  cutproxy.Mode
+		rows  int
+		class driver.Class
+		alone bool // The server cannot be asked.
 	}{
 		{name: "reply", mode: cutproxy.DropReply, rows: 1},
-		{name: "request", mode: cutproxy.DropRequest, rows: 0},
+		{name: "request", mode: cutproxy.DropRequest, rows: 0, class: driver.DoomsTx | driver.Unavailable},
+		{name: "no answer", mode: cutproxy.HangReply, rows: 1},
+		{name: "reply, and nobody to ask", mode: cutproxy.DropReply, rows: 1, class: driver.OutcomeUnknown, alone: true},
+		{name: "request, and nobody to ask", mode: cutproxy.DropRequest, rows: 0, class: driver.OutcomeUnknown, alone: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			db, beside, p := proxied(t, "")
-			tx, err := db.BeginTx(t.Context(), nil)
+			const limit = 600 * time.Millisecond
+			tx, err := db.BeginTx(wire.WithCommitTimeout(t.Context(), limit), nil)
 			require.NoError(t, err)
 			exec(t, tx, "INSERT INTO writes (n) VALUES (1)")
-			p.Arm(c.mode, "commit")
+			if c.alone {
+				p.ArmN(-1, c.mode, "commit", "user")
+			} else {
+				p.Arm(c.mode, "commit")
+			}
+			start := time.Now()
 			err = tx.Commit()
-			require.Equal(t, driver.OutcomeUnknown, pgxDriver(t).Classify(err), err)
+			require.Less(t, time.Since(start), limit+250*time.Millisecond)
+			p.Disarm()
+			require.Equal(t, c.class, pgxDriver(t).Classify(err), err)
+			require.Equal(t, c.class == 0, err == nil, err)
 			require.Equal(t, c.rows, count(t, beside, "writes"))
 			require.Zero(t, db.Stats().InUse)
 			exec(t, db, "SELECT 1")
@@ -49,7 +63,7 @@ func TestCommitAndRollbackHang(t *testing.T) {
 		end   func(*sql.Tx) error
 		class driver.Class
 	}{
-		{name: "commit", end: (*sql.Tx).Commit, class: driver.OutcomeUnknown},
+		{name: "commit", end: (*sql.Tx).Commit},
 		{name: "rollback", end: (*sql.Tx).Rollback, class: driver.DoomsTx},
 	} {
 		t.Run(c.name, func(t *testing.T) {
