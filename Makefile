@@ -17,8 +17,8 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 PATCH     ?=
 
-.PHONY: help setup fmt fmt-check tidy-check vet lint test test-race test-short \
-	cover cover-check fuzz bench uncured ci summary example cross clean
+.PHONY: help setup fmt fmt-check tidy-check tests-check vet lint test test-race test-short \
+	cover cover-check crash-test fuzz bench uncured ci summary example cross clean
 
 help: ## List these tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ fmt-check: ## Show what fmt would change; fail if there is anything.
 
 tidy-check: ## Show what "go mod tidy" would change; fail if there is anything.
 	@hack/each --tools go mod tidy -diff
+
+tests-check: ## Check that the tests that TESTS.md names are there.
+	@hack/tests-check
 
 vet: ## Run go vet.
 	@hack/each go vet ./...
@@ -78,7 +81,8 @@ cross: ## Compile everything, tests too, for macOS and Windows.
 	@hack/each env GOOS=windows GOARCH=amd64 go vet ./...
 
 ci: ## Run everything that CI does.
-	@hack/steps fmt-check tidy-check vet lint test-race cover-check fuzz "bench BENCHTIME=1x" uncured summary
+	@hack/steps fmt-check tidy-check tests-check vet lint test-race cover-check \
+		"crash-test CRASH_KILLS=2 CRASH_RANDOM=20 CRASH_SERVERS=2" fuzz "bench BENCHTIME=1x" uncured summary
 
 # The test runner's own last words, again after the steps that came later.
 summary:

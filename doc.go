@@ -47,6 +47,32 @@
 // Commands, jobs and tests make an app context with [Extension.AppContext]
 // and ask [Extension.Session] for its session.
 //
+// # Transactions
+//
+// [Session.RunInTx] is one unit of work over all binds: it begins on each at
+// its first statement there, and nested ones are savepoints. A failed
+// statement dooms it, on every database alike. Binds commit one after the
+// other; a [*CommitError] says which have, when not all did. [Session.Begin]
+// is the same without a function, and [Session.AfterCommit] is for what must
+// only happen once it is done.
+//
+// # Atomic requests
+//
+// [MiddlewareConfig] with Atomic makes a request one transaction. It commits
+// before the client sees anything of the response, and a commit that fails is
+// answered by the error handler.
+//
+// # Two-phase commit
+//
+// [TxOptions] with TwoPhase makes all binds commit or none, across a crash
+// too. [Extension.RecoverPrepared] finishes what a crash leaves prepared; call
+// it at start and every minute.
+//
+// # Testing your application
+//
+// Package echobuntest isolates tests in a transaction that is rolled back,
+// and makes extensions on SQLite in memory.
+//
 // # Errors
 //
 // The failure of a statement is a [*BindError]. It names the bind, unwraps to

@@ -26,17 +26,23 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
 	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/echobuntest"
 )
 
 var (
 	_ driver.Conn
+	_ slog.Attr
+	_ testing.TB
+	_ = echobuntest.Isolate
 	_ pgx.Identifier
 	_ = context.Background
 	_ sql.TxOptions
@@ -66,6 +72,13 @@ var (
 	db  *echobun.Session
 	err error
 	rows pgx.CopyFromSource
+	tx *echobun.Session
+	cfg echobun.Config
+	e *echo.Echo
+	t *testing.T
+	transfer func(context.Context, *echobun.Session) error
+	createOrder echo.HandlerFunc
+	newServer func(*echobun.Extension) *echo.Echo
 )
 `
 
