@@ -74,6 +74,9 @@ func Run(t *testing.T, cfg Config) {
 		"UnreachableIsUnavailable":  s.testUnreachableIsUnavailable,
 		"LostReplyIsOutcomeUnknown": s.testLostReply,
 		"LostCommitIsNoLie":         s.testLostCommit,
+		"PreparesAndFinishes":       s.testPreparesAndFinishes,
+		"PreparesNothingUnasked":    s.testPreparesNothingUnasked,
+		"LostPrepareIsNoLie":        s.testLostPrepareIsNoLie,
 		"ErrorsHideThePassword":     s.testErrorsHideThePassword,
 	} {
 		t.Run(name, func(t *testing.T) {
