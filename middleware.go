@@ -1,8 +1,10 @@
 package echobun
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -20,6 +22,30 @@ type MiddlewareConfig struct {
 
 	// ContextKey is where c.Get finds the *Session. Default: "db".
 	ContextKey string
+
+	// Atomic makes the request one transaction over all binds, which c.Get and
+	// the request's context carry the session of. It commits when the first
+	// header or byte of the response is about to leave, and at the handler's
+	// end if it wrote nothing; if that fails, the client gets the error
+	// handler's answer and nothing of the handler's. A returned error, a panic
+	// and a status that CommitStatus refuses roll back. Default: false.
+	//
+	// Nothing is buffered. Statements after the response has begun are a new
+	// transaction, committed at the handler's end; its failure is returned
+	// and logged, since the client cannot be told any more. Where an inner
+	// middleware has an error answered by c.Error, the answer's status decides.
+	//
+	// Inside another atomic installation it joins that one's transaction.
+	Atomic bool
+
+	// TxOptions are the options of an atomic request's transaction. Retries is
+	// an error: a handler cannot be run again. So are options that an outer
+	// atomic installation does not have, when the request comes.
+	TxOptions *TxOptions
+
+	// CommitStatus says whether an atomic request with this status commits.
+	// Default: below 400.
+	CommitStatus func(status int) bool
 }
 
 // Middleware returns the middleware with the default configuration:
@@ -69,33 +95,61 @@ func (cfg MiddlewareConfig) ToMiddleware(x *Extension) (echo.MiddlewareFunc, err
 		cfg.ContextKey = defaultContextKey
 	}
 
+	m, err := cfg.build(x)
+	if err != nil {
+		return nil, err
+	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if cfg.Skipper(c) {
 				return next(c)
 			}
-			return cfg.serve(x, c, next)
+			return m.serve(c, next)
 		}
 	}, nil
 }
 
-// serve runs next with a session of x under the context key.
-func (cfg MiddlewareConfig) serve(x *Extension, c echo.Context, next echo.HandlerFunc) error {
-	if other, ok := c.Get(cfg.ContextKey).(*Session); ok && other.app.x != x {
-		return fmt.Errorf("echobun: two extensions use the context key %q: give one of them another MiddlewareConfig.ContextKey",
-			cfg.ContextKey)
+// build checks what belongs to atomic requests.
+func (cfg MiddlewareConfig) build(x *Extension) (*requests, error) {
+	m := &requests{x: x, key: cfg.ContextKey, atomic: cfg.Atomic, asked: cfg.TxOptions, commits: cfg.CommitStatus}
+	if !cfg.Atomic && (cfg.TxOptions != nil || cfg.CommitStatus != nil) {
+		return nil, errors.New("echobun: MiddlewareConfig.TxOptions and CommitStatus are for atomic requests: set Atomic")
 	}
+	var err error
+	if m.opts, err = x.txOptions(cfg.TxOptions); err != nil {
+		return nil, err
+	}
+	if m.opts.Retries > 0 {
+		return nil, &ConfigError{Field: "TxOptions.Retries", Err: errors.New("a request's handler cannot be run again: use RunInTx in it")}
+	}
+	if m.commits == nil {
+		m.commits = func(status int) bool { return status < http.StatusBadRequest }
+	}
+	return m, nil
+}
 
-	if s, err := x.Session(c.Request().Context()); err == nil && s.app.request {
-		c.Set(cfg.ContextKey, s)
-		return next(c)
+// requests is the middleware.
+type requests struct {
+	x       *Extension
+	key     string
+	atomic  bool
+	asked   *TxOptions
+	opts    TxOptions
+	commits func(status int) bool
+}
+
+// serve runs next with a session under the context key.
+func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
+	if other, ok := c.Get(m.key).(*Session); ok && other.app.x != m.x {
+		return fmt.Errorf("echobun: two extensions use the context key %q: give one of them another MiddlewareConfig.ContextKey", m.key)
 	}
 
 	req := c.Request()
-	a := newAppContext(req.Context(), x)
+	if s, err := m.x.Session(req.Context()); err == nil && s.app.request {
+		return m.serveInside(c, s, next)
+	}
+	a := newAppContext(req.Context(), m.x)
 	a.request = true
-	c.SetRequest(req.WithContext(a))
-	c.Set(cfg.ContextKey, &a.session)
 	defer func() {
 		a.end()
 		// net/http removes the temporary files of the request it made, so a
@@ -104,5 +158,76 @@ func (cfg MiddlewareConfig) serve(x *Extension, c echo.Context, next echo.Handle
 			req.MultipartForm = c.Request().MultipartForm
 		}
 	}()
+	if m.atomic {
+		return m.serveAtomic(c, a, &a.session, next)
+	}
+	c.SetRequest(req.WithContext(a))
+	c.Set(m.key, &a.session)
 	return next(c)
+}
+
+// serveInside runs next in the app context of another installation.
+func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc) error {
+	if m.atomic && s.level == nil {
+		return m.serveAtomic(c, c.Request().Context(), s, next)
+	}
+	if m.atomic {
+		if err := s.level.t.opts.checkNested(m.asked); err != nil {
+			return err
+		}
+	}
+	c.Set(m.key, s)
+	return next(c)
+}
+
+// serveAtomic runs next in a transaction. The context is the one that came
+// in: what is inside may have one that ends earlier.
+func (m *requests) serveAtomic(c echo.Context, ctx context.Context, outer *Session, next echo.HandlerFunc) (err error) {
+	t := newTransaction(ctx, outer, m.opts)
+	resp := c.Response()
+	w := newAtomicResponse(resp.Writer, t, m.commits)
+	resp.Writer = w
+	c.SetRequest(c.Request().WithContext(&txContext{Context: ctx, l: &t.root}))
+	c.Set(m.key, &t.root.session)
+
+	returned := false
+	defer func() {
+		if !returned { // A panic or a Goexit goes on.
+			m.x.logRollback(ctx, t.rollback())
+		}
+		c.Set(m.key, outer)
+		m.restore(c, resp, w)
+	}()
+	err = next(c)
+	returned = true
+	return w.end(c.Response().Status, err)
+}
+
+// restore takes w out of the response again. If what was written went nowhere,
+// the response is as if nothing had been written.
+func (m *requests) restore(c echo.Context, resp *echo.Response, w *atomicResponse) {
+	if w.pass() {
+		unwrite(c.Response(), w)
+		unwrite(resp, w)
+		c.SetResponse(resp)
+		resp.Writer = w.ResponseWriter
+	}
+	if resp.Writer == http.ResponseWriter(w) {
+		resp.Writer = w.ResponseWriter
+	}
+}
+
+// unwrite makes each of Echo's responses from rw to w as if nothing had been
+// written. A wrapped middleware inside has made one of its own.
+func unwrite(rw http.ResponseWriter, w *atomicResponse) {
+	for rw != http.ResponseWriter(w) {
+		if resp, ok := rw.(*echo.Response); ok {
+			resp.Committed, resp.Status, resp.Size = false, http.StatusOK, 0
+		}
+		inner, ok := rw.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		rw = inner.Unwrap()
+	}
 }

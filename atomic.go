@@ -1,0 +1,147 @@
+package echobun
+
+import (
+	"bufio"
+	"context"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// An atomicResponse is the writer of a request that is one transaction. The
+// transaction ends when the first header or byte is about to leave, and if it
+// cannot be committed, nothing of the response does: what is written then
+// goes nowhere, so that the error can be answered instead.
+//
+// It is safe for concurrent use.
+type atomicResponse struct {
+	http.ResponseWriter
+
+	t       *transaction
+	ctx     context.Context //nolint:containedctx // The request's, as it came in.
+	commits func(status int) bool
+	entry   http.Header // The headers as they came in.
+
+	mu      sync.Mutex // Protects what follows.
+	settled bool       // The transaction has ended for the sake of the response.
+	kept    bool       // By a commit.
+	failed  error      // Why the commit failed.
+	done    bool       // The request is over: everything passes.
+}
+
+func newAtomicResponse(w http.ResponseWriter, t *transaction, commits func(int) bool) *atomicResponse {
+	return &atomicResponse{ResponseWriter: w, t: t, ctx: t.ctx, commits: commits, entry: w.Header().Clone()}
+}
+
+// begin ends the transaction, once, because the response begins. Statements
+// after it are a new one. The error is that of the commit.
+func (r *atomicResponse) begin(status int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.settled || r.done {
+		return r.failed
+	}
+	if r.settle(status) == nil {
+		r.t.renew()
+	}
+	return r.failed
+}
+
+// settle commits or rolls back, as the status says. It needs mu.
+func (r *atomicResponse) settle(status int) error {
+	r.settled = true
+	if r.kept = r.commits(status); r.kept {
+		r.failed = r.t.commit(r.ctx)
+	} else {
+		r.t.app.x.logRollback(r.ctx, r.t.rollback())
+	}
+	return r.failed
+}
+
+// end ends the transaction after the handler, which wrote what it had to
+// write, with this status, and returned err. It returns the request's error.
+func (r *atomicResponse) end(status int, err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.failed != nil:
+		return r.failed
+	case err != nil:
+		r.t.app.x.logRollback(r.ctx, r.t.rollback())
+		return err
+	case !r.settled:
+		return r.settle(status)
+	case !r.kept:
+		r.t.app.x.logRollback(r.ctx, r.t.rollback())
+		return nil
+	}
+	err = r.t.commit(r.ctx)
+	if err != nil {
+		r.t.app.x.logger.ErrorContext(r.ctx, "echobun: statements after the response has begun are lost", "error", err.Error())
+	}
+	return err
+}
+
+// pass lets everything through from now on. It reports whether the response
+// so far has gone nowhere, and then makes the headers what they were.
+func (r *atomicResponse) pass() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done = true
+	if r.failed == nil {
+		return false
+	}
+	r.failed = nil
+	h := r.Header()
+	clear(h)
+	maps.Copy(h, r.entry)
+	return true
+}
+
+// WriteHeader ends the transaction and sends the header. An informational one
+// is only sent.
+func (r *atomicResponse) WriteHeader(status int) {
+	informs := status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
+	if informs || r.begin(status) == nil {
+		r.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Write sends bytes, after a header if there was none.
+func (r *atomicResponse) Write(b []byte) (int, error) {
+	if r.begin(http.StatusOK) != nil {
+		return len(b), nil
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Flush sends what is there.
+func (r *atomicResponse) Flush() { _ = r.FlushError() }
+
+// FlushError is Flush for [http.ResponseController].
+func (r *atomicResponse) FlushError() error {
+	if r.begin(http.StatusOK) != nil {
+		return nil
+	}
+	return http.NewResponseController(r.ResponseWriter).Flush()
+}
+
+// Hijack hands the connection over, after a commit.
+func (r *atomicResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := r.begin(http.StatusSwitchingProtocols); err != nil {
+		return nil, nil, err
+	}
+	return http.NewResponseController(r.ResponseWriter).Hijack()
+}
+
+// Push starts a server push, where there is such a thing.
+func (r *atomicResponse) Push(target string, opts *http.PushOptions) error {
+	if p, ok := r.ResponseWriter.(http.Pusher); ok {
+		return p.Push(target, opts)
+	}
+	return http.ErrNotSupported
+}
+
+// Unwrap is for [http.ResponseController].
+func (r *atomicResponse) Unwrap() http.ResponseWriter { return r.ResponseWriter }
