@@ -111,7 +111,7 @@ func (r *atomicResponse) WriteHeader(status int) {
 // Write sends bytes, after a header if there was none.
 func (r *atomicResponse) Write(b []byte) (int, error) {
 	if r.begin(http.StatusOK) != nil {
-		return len(b), nil
+		return len(b), nil //nolint:nilerr // What is written goes nowhere; the error is the request's.
 	}
 	return r.ResponseWriter.Write(b)
 }
@@ -122,7 +122,7 @@ func (r *atomicResponse) Flush() { _ = r.FlushError() }
 // FlushError is Flush for [http.ResponseController].
 func (r *atomicResponse) FlushError() error {
 	if r.begin(http.StatusOK) != nil {
-		return nil
+		return nil //nolint:nilerr // As in Write.
 	}
 	return http.NewResponseController(r.ResponseWriter).Flush()
 }

@@ -100,7 +100,7 @@ var (
 	errOfHandler = echo.NewHTTPError(http.StatusTeapot, "handler says no")
 	around       = map[string]echo.MiddlewareFunc{
 		"nothing":        func(next echo.HandlerFunc) echo.HandlerFunc { return next },
-		"Logger":         middleware.LoggerWithConfig(middleware.LoggerConfig{Output: io.Discard}),
+		"Logger":         middleware.LoggerWithConfig(middleware.LoggerConfig{Output: io.Discard}), //nolint:staticcheck // Many still use it.
 		"Gzip":           middleware.Gzip(),
 		"BodyDump":       middleware.BodyDump(func(echo.Context, []byte, []byte) {}),
 		"BodyLimit":      middleware.BodyLimit("1M"),

@@ -36,7 +36,22 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		ctx, cancel = context.WithTimeout(ctx, c.opts.ConnectTimeout)
 		defer cancel()
 	}
+	if i := c.e.isolation.Load(); i != nil {
+		dc, err := i.connect(ctx, c.open)
+		if err != nil {
+			return nil, err
+		}
+		return dc, nil
+	}
+	dc, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dc, nil
+}
 
+// open opens a connection to the database.
+func (c *connector) open(ctx context.Context) (*conn, error) {
 	inner, err := c.inner.Connect(ctx)
 	if err != nil {
 		return nil, c.e.connectError("connect", outOfTime(ctx, err))
@@ -86,6 +101,8 @@ type conn struct {
 	pinger  driver.Pinger
 	reset   driver.SessionResetter
 	valid   driver.Validator
+
+	isolation *isolation // That was on when the connection was made; see [isolation].
 
 	inTx   bool    // A transaction holds the connection, so its rows do not count.
 	branch *branch // The transaction, if it is a session's.
@@ -227,6 +244,10 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return err
 	}
+	if c.isolation != c.e.isolation.Load() {
+		c.e.pool.again(ctx)
+		return driver.ErrBadConn
+	}
 	if c.reset == nil {
 		return nil
 	}
@@ -257,7 +278,9 @@ func (c *conn) refused(op string, err error) error {
 	return err
 }
 
-func (c *conn) IsValid() bool { return !c.broken && (c.valid == nil || c.valid.IsValid()) }
+func (c *conn) IsValid() bool {
+	return !c.broken && c.isolation == c.e.isolation.Load() && (c.valid == nil || c.valid.IsValid())
+}
 
 // tx is a driver's transaction.
 type tx struct {

@@ -32,9 +32,10 @@ type engine struct {
 	metadata   *Metadata
 	pool       pool
 	commits    commitLog
-	canPrepare atomic.Bool // The server said that it can.
-	observed   bool        // Its dialect tells of each table before a query can see it.
-	naming     sync.Map    // Struct types that stand for Tables, reflect.Type to *Table.
+	canPrepare atomic.Bool               // The server said that it can.
+	isolation  atomic.Pointer[isolation] // Of a test; else nil.
+	observed   bool                      // Its dialect tells of each table before a query can see it.
+	naming     sync.Map                  // Struct types that stand for Tables, reflect.Type to *Table.
 
 	// The extension's mu protects these; joins is read without it.
 	joins    atomic.Int64 // How many of the extension's join models its dialect knows.

@@ -27,9 +27,10 @@ type Extension struct {
 	foreignKeys bool
 	failing     *bun.DB // Builds the queries that only carry an error.
 
-	routes routes
-	closed atomic.Bool
-	homes  sync.Map // Struct types whose bind key was read, reflect.Type to *engine.
+	routes    routes
+	closed    atomic.Bool
+	isolating atomic.Bool // All engines are isolated.
+	homes     sync.Map    // Struct types whose bind key was read, reflect.Type to *engine.
 
 	mu        sync.Mutex   // Protects joins, and what the engines know of types.
 	joins     []joinModel  // Models of many-to-many tables.

@@ -159,7 +159,7 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 		}
 	}()
 	if m.atomic {
-		return m.serveAtomic(c, a, &a.session, next)
+		return m.serveAtomic(a, c, &a.session, next)
 	}
 	c.SetRequest(req.WithContext(a))
 	c.Set(m.key, &a.session)
@@ -169,7 +169,7 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 // serveInside runs next in the app context of another installation.
 func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc) error {
 	if m.atomic && s.level == nil {
-		return m.serveAtomic(c, c.Request().Context(), s, next)
+		return m.serveAtomic(c.Request().Context(), c, s, next)
 	}
 	if m.atomic {
 		if err := s.level.t.opts.checkNested(m.asked); err != nil {
@@ -182,12 +182,12 @@ func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc
 
 // serveAtomic runs next in a transaction. The context is the one that came
 // in: what is inside may have one that ends earlier.
-func (m *requests) serveAtomic(c echo.Context, ctx context.Context, outer *Session, next echo.HandlerFunc) (err error) {
+func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Session, next echo.HandlerFunc) (err error) {
 	t := newTransaction(ctx, outer, m.opts)
 	resp := c.Response()
 	w := newAtomicResponse(resp.Writer, t, m.commits)
 	resp.Writer = w
-	c.SetRequest(c.Request().WithContext(&txContext{Context: ctx, l: &t.root}))
+	c.SetRequest(c.Request().WithContext(&txContext{Context: ctx, l: &t.root})) //nolint:contextcheck // It is ctx with a session.
 	c.Set(m.key, &t.root.session)
 
 	returned := false

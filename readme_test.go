@@ -61,7 +61,10 @@ type Post struct {
 	ID    int64 ` + "`bun:\",pk\"`" + `
 	Title string
 }
-type User struct{ ID int64 ` + "`bun:\",pk\"`" + ` }
+type User struct {
+	ID   int64 ` + "`bun:\",pk\"`" + `
+	Name string
+}
 
 var AuditLog = &echobun.Table{Name: "audit_log"}
 

@@ -151,7 +151,7 @@ func (c *conn) finishXA(ctx context.Context, statement, xid string) error {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
-	err := c.plain(statement + xid)
+	err := c.plain(statement + xid) //nolint:contextcheck // It hangs up by itself.
 	if !stop() || err != nil && isLost(err) {
 		c.broken = true
 	}

@@ -1,0 +1,270 @@
+package echobuntest_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun"
+	_ "github.com/echobun/echobun/driver/mysql"
+	_ "github.com/echobun/echobun/driver/pgx"
+	"github.com/echobun/echobun/echobuntest"
+	"github.com/echobun/echobun/internal/dbtest"
+)
+
+type Item struct {
+	ID   int64  `bun:",pk,autoincrement"`
+	Name string `bun:",notnull,unique"`
+}
+
+type Order struct {
+	ID   int64  `bun:",pk,autoincrement"`
+	Name string `bun:",notnull,unique"`
+}
+
+func (Order) BindKey() string { return "orders" }
+
+// databases are where the two binds of the tests are.
+var databases = map[string]func(tb testing.TB) (items, orders string){
+	"PostgreSQL and MariaDB": func(tb testing.TB) (string, string) {
+		tb.Helper()
+		return dbtest.Postgres(tb).URL(), dbtest.MariaDB(tb).URL()
+	},
+	"SQLite": func(tb testing.TB) (string, string) {
+		tb.Helper()
+		return "sqlite:///" + filepath.Join(tb.TempDir(), "items.db"), "sqlite://"
+	},
+}
+
+// onEach runs a test on an extension with tables, on each kind of database.
+func onEach(t *testing.T, run func(t *testing.T, x *echobun.Extension)) {
+	t.Helper()
+	for name, urls := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			items, orders := urls(t)
+			run(t, open(t, items, orders))
+		})
+	}
+}
+
+func open(t *testing.T, items, orders string) *echobun.Extension {
+	t.Helper()
+	x, err := echobun.New(echobun.Config{DatabaseURI: items, Binds: echobun.Binds{"orders": {URL: orders}}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, x.Close()) })
+	require.NoError(t, x.Register((*Item)(nil), (*Order)(nil)))
+	ctx, end := x.AppContext(t.Context())
+	defer end()
+	require.NoError(t, x.CreateAll(ctx))
+	return x
+}
+
+// inApp calls do with a session in an app context of its own.
+func inApp(t *testing.T, x *echobun.Extension, do func(ctx context.Context, s *echobun.Session)) {
+	t.Helper()
+	ctx, end := x.AppContext(context.WithoutCancel(t.Context()))
+	defer end()
+	s, err := x.Session(ctx)
+	require.NoError(t, err)
+	do(ctx, s)
+}
+
+func insert(ctx context.Context, s *echobun.Session, name string) error {
+	if _, err := s.NewInsert().Model(&Item{Name: name}).Exec(ctx); err != nil {
+		return err
+	}
+	_, err := s.NewInsert().Model(&Order{Name: name}).Exec(ctx)
+	return err
+}
+
+// requireCount asserts how many rows both tables have.
+func requireCount(t *testing.T, x *echobun.Extension, n int) {
+	t.Helper()
+	inApp(t, x, func(ctx context.Context, s *echobun.Session) {
+		for _, model := range []any{(*Item)(nil), (*Order)(nil)} {
+			got, err := s.NewSelect().Model(model).Count(ctx)
+			require.NoError(t, err)
+			require.EqualValues(t, n, got, "%T", model)
+		}
+	})
+}
+
+func TestIsolate(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		inApp(t, x, func(ctx context.Context, s *echobun.Session) { require.NoError(t, insert(ctx, s, "before")) })
+		for range 2 {
+			t.Run("isolated", func(t *testing.T) {
+				echobuntest.Isolate(t, x)
+				requireCount(t, x, 1)
+				inApp(t, x, func(ctx context.Context, s *echobun.Session) { require.NoError(t, insert(ctx, s, "one")) })
+				requireCount(t, x, 2)
+				inApp(t, x, func(ctx context.Context, s *echobun.Session) { testTransactions(ctx, t, s) })
+				requireCount(t, x, 4)
+				testFailures(t, x)
+				requireCount(t, x, 4)
+				testBeside(t, x)
+				requireCount(t, x, 25)
+				for key, db := range x.Engines() {
+					require.Zero(t, db.Stats().InUse, key)
+				}
+			})
+			requireCount(t, x, 1)
+		}
+	})
+}
+
+// testTransactions adds two rows to each table.
+func testTransactions(ctx context.Context, t *testing.T, s *echobun.Session) {
+	t.Helper()
+	errNo := errors.New("no")
+	require.NoError(t, s.RunInTx(ctx, &echobun.TxOptions{TwoPhase: true}, func(ctx context.Context, tx *echobun.Session) error {
+		require.NoError(t, insert(ctx, tx, "two"))
+		err := tx.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+			require.NoError(t, insert(ctx, tx, "never"))
+			require.ErrorIs(t, insert(ctx, tx, "two"), echobun.ErrUnique)
+			return errNo
+		})
+		require.ErrorIs(t, err, errNo)
+		return tx.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error { return insert(ctx, tx, "three") })
+	}))
+	require.ErrorIs(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		require.NoError(t, insert(ctx, tx, "never"))
+		return errNo
+	}), errNo)
+	require.ErrorIs(t, s.Bind("orders").RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.NewInsert().Model(&Order{Name: "never"}).Exec(ctx)
+		require.NoError(t, err)
+		return errNo
+	}), errNo)
+}
+
+// testFailures leaves everything as it was.
+func testFailures(t *testing.T, x *echobun.Extension) {
+	t.Helper()
+	inApp(t, x, func(ctx context.Context, s *echobun.Session) {
+		require.ErrorIs(t, insert(ctx, s, "one"), echobun.ErrUnique)
+		_, err := s.NewRaw("COMMIT").Exec(ctx)
+		require.ErrorContains(t, err, "isolated")
+		_, err = s.NewRaw("SELECT no FROM such").Exec(ctx)
+		require.Error(t, err)
+	})
+}
+
+// testBeside adds 21 rows to each table, by requests and by the engines.
+func testBeside(t *testing.T, x *echobun.Extension) {
+	t.Helper()
+	e := echo.New()
+	e.POST("/:name", func(c echo.Context) error {
+		db := c.Get("db").(*echobun.Session) //nolint:errcheck // A test.
+		if err := insert(c.Request().Context(), db, c.Param("name")); err != nil {
+			return err
+		}
+		if c.Param("name") == "refused" {
+			return c.NoContent(http.StatusConflict)
+		}
+		return c.NoContent(http.StatusCreated)
+	}, x.MiddlewareWithConfig(echobun.MiddlewareConfig{Atomic: true}))
+	post := func(name string) int {
+		rec := httptest.NewRecorder()
+		e.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/"+name, nil))
+		return rec.Code
+	}
+	require.Equal(t, http.StatusConflict, post("refused"))
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			if code := post("request" + string(rune('a'+i))); code != http.StatusCreated {
+				t.Errorf("status %d", code)
+			}
+		})
+	}
+	all.Wait()
+	for key, model := range map[string]any{"": &Item{Name: "engine"}, "orders": &Order{Name: "engine"}} {
+		_, err := x.Engines()[key].NewInsert().Model(model).Exec(t.Context())
+		require.NoError(t, err)
+	}
+}
+
+func TestIsolateApart(t *testing.T) {
+	t.Parallel()
+	items, orders := dbtest.Postgres(t).URL(), dbtest.MariaDB(t).URL()
+	first, second := open(t, items, orders), open(t, items, orders)
+	echobuntest.Isolate(t, first)
+	echobuntest.Isolate(t, second)
+	inApp(t, first, func(ctx context.Context, s *echobun.Session) { require.NoError(t, insert(ctx, s, "mine")) })
+	requireCount(t, first, 1)
+	requireCount(t, second, 0)
+	inApp(t, second, func(ctx context.Context, s *echobun.Session) { require.NoError(t, insert(ctx, s, "yours")) })
+	requireCount(t, first, 1)
+}
+
+// A fakeTB notes what fails.
+type fakeTB struct {
+	testing.TB
+
+	fatal string
+}
+
+func (f *fakeTB) Helper() {}
+
+func (f *fakeTB) Fatalf(format string, _ ...any) {
+	f.fatal = format
+	panic(f)
+}
+
+func TestIsolateRefuses(t *testing.T) {
+	t.Parallel()
+	x := echobuntest.New(t, echobun.Config{})
+	own, err := echobun.New(echobun.Config{EngineOptions: echobun.EngineOptions{DB: x.Engine()}})
+	require.NoError(t, err)
+	echobuntest.Isolate(t, x)
+	closed := echobuntest.New(t, echobun.Config{})
+	require.NoError(t, closed.Close())
+	for name, ext := range map[string]*echobun.Extension{"twice": x, "own engine": own, "closed": closed} {
+		f := &fakeTB{TB: t}
+		require.PanicsWithValue(t, f, func() { echobuntest.Isolate(f, ext) }, name)
+		require.NotEmpty(t, f.fatal, name)
+	}
+}
+
+func TestIsolateSaysThatItIsLost(t *testing.T) {
+	t.Parallel()
+	x := open(t, "sqlite://", dbtest.MariaDB(t).URL())
+	echobuntest.Isolate(t, x)
+	inApp(t, x, func(ctx context.Context, s *echobun.Session) {
+		require.NoError(t, insert(ctx, s, "kept for good"))
+		_, err := s.Bind("orders").NewRaw("CREATE TABLE late (id int)").Exec(ctx)
+		require.ErrorContains(t, err, "DDL")
+		_, err = s.NewInsert().Model(&Order{Name: "refused"}).Exec(ctx)
+		require.ErrorContains(t, err, "lost")
+	})
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	cfg := echobun.Config{
+		DatabaseURI: "postgresql://nobody:secret@unreachable.invalid/x",
+		Binds:       echobun.Binds{"orders": {URL: "mysql://unreachable.invalid/y", MaxOpenConns: 3, Unmanaged: true}},
+	}
+	x := echobuntest.New(t, cfg, (*Item)(nil), (*Order)(nil))
+	inApp(t, x, func(ctx context.Context, s *echobun.Session) { require.NoError(t, insert(ctx, s, "here")) })
+	requireCount(t, x, 1)
+	require.Equal(t, "mysql://unreachable.invalid/y", cfg.Binds["orders"].URL)
+	require.Len(t, x.Engines(), 2)
+	require.Nil(t, echobuntest.New(t, echobun.Config{Binds: echobun.Binds{"a": {}}}).Engine())
+	require.NotNil(t, echobuntest.New(t, echobun.Config{}).Engine())
+
+	f := &fakeTB{TB: t}
+	require.PanicsWithValue(t, f, func() { echobuntest.New(f, echobun.Config{}, (*Order)(nil)) })
+}
