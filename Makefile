@@ -17,6 +17,10 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 PATCH     ?=
 
+CRASH_KILLS   ?= 20
+CRASH_RANDOM  ?= 300
+CRASH_SERVERS ?= 20
+
 .PHONY: help setup fmt fmt-check tidy-check tests-check vet lint test test-race test-short \
 	cover cover-check crash-test fuzz bench uncured ci summary example cross clean
 
@@ -64,6 +68,11 @@ cover: ## Measure the statement coverage of the library; the page is build/cover
 cover-check:
 	@hack/cover-check $(BUILD)/cover.out $(COVER_MINIMUM)
 
+crash-test: ## Kill processes and servers amid two-phase commits (CRASH_KILLS, CRASH_RANDOM, CRASH_SERVERS say how often).
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@CI=true CRASH_KILLS=$(CRASH_KILLS) CRASH_RANDOM=$(CRASH_RANDOM) CRASH_SERVERS=$(CRASH_SERVERS) \
+		go test -tags failpoint -count=1 -timeout 30m -v -run Crash ./internal/crashtest
+
 fuzz: ## Run each fuzz target for FUZZTIME (10s).
 	@hack/fuzz $(FUZZTIME)
 
@@ -82,7 +91,7 @@ cross: ## Compile everything, tests too, for macOS and Windows.
 
 ci: ## Run everything that CI does.
 	@hack/steps fmt-check tidy-check tests-check vet lint test-race cover-check \
-		"crash-test CRASH_KILLS=2 CRASH_RANDOM=20 CRASH_SERVERS=2" fuzz "bench BENCHTIME=1x" uncured summary
+		"crash-test CRASH_KILLS=4 CRASH_RANDOM=60 CRASH_SERVERS=6" fuzz "bench BENCHTIME=1x" uncured summary
 
 # The test runner's own last words, again after the steps that came later.
 summary:
