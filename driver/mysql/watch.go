@@ -13,7 +13,7 @@ import (
 const (
 	// stopLimit is how long a statement whose context has ended may take to
 	// be stopped, until its connection is closed.
-	stopLimit = 500 * time.Millisecond
+	stopLimit = 200 * time.Millisecond
 	// killLimit bounds the KILL itself, so that the server is rid of the
 	// statement though nobody waits for it any more.
 	killLimit = time.Second
