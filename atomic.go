@@ -72,7 +72,7 @@ func (r *atomicResponse) end(status int, err error) error {
 		return err
 	case !r.settled:
 		return r.settle(status)
-	case !r.kept:
+	case !r.kept, !r.t.isUsed():
 		r.t.app.x.logRollback(r.ctx, r.t.rollback())
 		return nil
 	}

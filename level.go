@@ -129,6 +129,7 @@ func (l *level) find(e *engine) (*branch, error) {
 		}
 	}
 	b := &branch{t: t, e: e}
+	t.used = true
 	t.branches = append(t.branches, b)
 	return b, nil
 }

@@ -27,6 +27,7 @@ type transaction struct {
 
 	mu       sync.Mutex // Protects what follows, and the levels' fields below theirs.
 	over     bool
+	used     bool      // There was a statement.
 	branches []*branch // In order of first use.
 	doom     error     // Why nothing but a rollback is left.
 	names    int       // How many savepoints have a name.
@@ -207,7 +208,7 @@ func (t *transaction) renew() {
 	t.ending.Lock()
 	defer t.ending.Unlock()
 	t.mu.Lock()
-	t.over, t.doom, t.last = false, nil, nil
+	t.over, t.used, t.doom, t.last = false, false, nil, nil
 	t.root.child, t.root.failures = nil, nil
 	if t.id != "" {
 		t.id = newTxID()
@@ -226,6 +227,13 @@ func sortBranches(branches []*branch, order []string) {
 		return len(order)
 	}
 	slices.SortStableFunc(branches, func(a, b *branch) int { return rank(a) - rank(b) })
+}
+
+// isUsed reports whether there was a statement.
+func (t *transaction) isUsed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.used
 }
 
 // rollbackAll rolls back on all branches. One that fails does not stop the others.
