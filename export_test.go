@@ -6,3 +6,17 @@ func (x *Extension) PoolCounters(key string) [3]int64 {
 	p := &x.engines[key].pool
 	return [3]int64{p.calls.Load(), p.held.Load(), p.waiters.Load()}
 }
+
+// CommitLogDDL is what an operator runs.
+const CommitLogDDL = commitLogDDL
+
+// LogHome is how IDs name a bind's log.
+func (x *Extension) LogHome(key string) string { return x.engines[key].commits.home() }
+
+// XID returns the ID of a branch.
+func XID(app, tx, home, bind string) string {
+	return xid{app: shortName(app), tx: tx, home: shortName(home) + "@12345678", bind: shortName(bind)}.String()
+}
+
+// NewTxID returns the name of a new transaction.
+var NewTxID = newTxID

@@ -28,7 +28,7 @@ func init() { //nolint:gochecknoinits // As a driver package does.
 	for scheme, d := range driver.Drivers() {
 		switch scheme {
 		case "postgresql", "mysql":
-			tp, _ := d.(driver.TwoPhase) //nolint:errcheck // They are.
+			tp, _ := d.(driver.TwoPhase)
 			driver.Register(scheme+"+faulty", faultyPreparer{faultyDriver{d}, tp})
 		case "sqlite":
 			driver.Register(scheme+"+faulty", faultyDriver{d})
@@ -253,7 +253,7 @@ func (d faultyPreparer) RollbackPrepared(ctx context.Context, conn bun.Conn, id 
 func (d faultyPreparer) onConn(conn bun.Conn, op string, do func() error) error {
 	var fc *faultyConn
 	if err := conn.Raw(func(dc any) error {
-		fc, _ = dc.(interface{ Unwrap() sqldriver.Conn }).Unwrap().(*faultyConn) //nolint:errcheck // It is.
+		fc, _ = dc.(interface{ Unwrap() sqldriver.Conn }).Unwrap().(*faultyConn)
 		return nil
 	}); err != nil {
 		return err
