@@ -90,7 +90,7 @@ func TestTxHasEverything(t *testing.T) {
 		var n int
 		require.NoError(t, tx.Bind("auth").QueryRowContext(ctx, "SELECT count(*) FROM tx_rows").Scan(&n))
 		require.Equal(t, 1, n)
-		rows, err := tx.Bind("").QueryContext(ctx, "SELECT name FROM debits WHERE name IN (?) ORDER BY name", bun.List([]string{"by hook", "raw", "second"})) //nolint:sqlclosecheck // It is closed below, before what follows.
+		rows, err := tx.Bind("").QueryContext(ctx, "SELECT name FROM debits WHERE name IN (?) ORDER BY name", bun.List([]string{"by hook", "raw", "second"}))
 		require.NoError(t, err)
 		var names []string
 		for rows.Next() {
@@ -98,7 +98,7 @@ func TestTxHasEverything(t *testing.T) {
 			require.NoError(t, rows.Scan(&name))
 			names = append(names, name)
 		}
-		require.NoError(t, errors.Join(rows.Err(), rows.Close()))
+		require.NoError(t, errors.Join(rows.Err(), rows.Close())) //nolint:sqlclosecheck // Before what follows.
 		require.Equal(t, []string{"by hook", "raw", "second"}, names)
 		require.NoError(t, tx.Bind("auth").RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
 			_, err := btx.NewInsert().Model(&Credit{Name: "in Bun's"}).Exec(ctx)
@@ -209,11 +209,11 @@ func TestTxIsDoomedByARow(t *testing.T) {
 	t.Parallel()
 	x, ctx, s := newBank(t)
 	err := s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
-		rows, err := tx.Bind("").QueryContext(ctx, "SELECT 1/(3-n) FROM generate_series(1,5) n") //nolint:sqlclosecheck // As above.
+		rows, err := tx.Bind("").QueryContext(ctx, "SELECT 1/(3-n) FROM generate_series(1,5) n")
 		if err == nil {
 			for rows.Next() {
 			}
-			require.Error(t, errors.Join(rows.Err(), rows.Close()))
+			require.Error(t, errors.Join(rows.Err(), rows.Close())) //nolint:sqlclosecheck // Before what follows.
 		}
 		require.ErrorIs(t, insertAll(ctx, tx, "later"), echobun.ErrTxDoomed)
 		return nil
