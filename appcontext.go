@@ -2,6 +2,7 @@ package echobun
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -62,8 +63,9 @@ type appContext struct {
 	ended   atomic.Bool // Goes from false to true once.
 
 	mu     sync.Mutex      // Protects what follows.
-	live   context.Context //nolint:containedctx // Cancelled by end; transactions derive from it.
+	live   context.Context //nolint:containedctx // Cancelled by end; Bun's transactions derive from it.
 	cancel context.CancelFunc
+	open   []*transaction // Rolled back by end.
 }
 
 func newAppContext(parent context.Context, x *Extension) *appContext {
@@ -88,6 +90,33 @@ func (a *appContext) end() {
 	if a.cancel != nil {
 		a.cancel()
 	}
+	for _, t := range a.open {
+		go t.abort(ErrAppContextEnded) // A statement that still runs may take its time.
+	}
+	a.open = nil
+}
+
+// opened has end roll t back, now if that is over.
+func (a *appContext) opened(t *transaction) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended.Load() {
+		go t.abort(ErrAppContextEnded)
+		return
+	}
+	a.open = append(a.open, t)
+}
+
+// forget has end leave t alone. It reports false if end came first.
+func (a *appContext) forget(t *transaction) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := slices.Index(a.open, t)
+	if i < 0 {
+		return false
+	}
+	a.open = slices.Delete(a.open, i, i+1)
+	return true
 }
 
 // lifetime returns a context that carries nothing and ends with a. It is made

@@ -40,6 +40,9 @@ func (h *handle) beginTx(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, d
 // beginDetached begins a transaction that lives as long as life, or until
 // done is called. The context cancels BEGIN and nothing after it.
 func (e *engine) beginDetached(ctx, life context.Context, db beginner, opts *sql.TxOptions) (tx bun.Tx, done func(), err error) {
+	if ctx.Done() == nil && life.Done() == nil {
+		return e.beginAttached(ctx, db, opts)
+	}
 	own, cancel := context.WithCancelCause(detached{life, ctx})
 	disarm := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
 
@@ -59,6 +62,19 @@ func (e *engine) beginDetached(ctx, life context.Context, db beginner, opts *sql
 	case !inTime && ctx.Err() != nil:
 		err = ctx.Err()
 	}
+	return bun.Tx{}, nil, e.wrap("BEGIN", e.overtaken(err))
+}
+
+// beginAttached is beginDetached for a context that cannot end.
+func (e *engine) beginAttached(ctx context.Context, db beginner, opts *sql.TxOptions) (bun.Tx, func(), error) {
+	tx, w, err := e.begin(ctx, db, opts)
+	if err == nil {
+		return tx, w.release, nil
+	}
+	if timeout := e.pool.timedOut(w); timeout != nil {
+		err = timeout
+	}
+	w.release()
 	return bun.Tx{}, nil, e.wrap("BEGIN", e.overtaken(err))
 }
 

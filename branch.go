@@ -57,14 +57,14 @@ func (b *branch) ready(ctx context.Context, l *level) error {
 // begin begins the branch. Only BEGIN obeys ctx: the transaction outlives the
 // context of its first statement.
 func (b *branch) begin(ctx context.Context) error {
-	ctx = wire.WithCommitTimeout(&branchContext{Context: ctx, b: b}, b.t.opts.commitTimeout())
+	own := &branchContext{Context: ctx, b: b}
 	if b.t.id != "" {
-		return b.beginTwoPhase(ctx)
+		return b.beginTwoPhase(own)
 	}
 	if b.e.owned {
-		return b.beginOn(ctx, b.e.db)
+		return b.beginOn(own, b.e.db)
 	}
-	return b.beginPinned(ctx)
+	return b.beginPinned(own)
 }
 
 // A beginner is a bun.DB or a bun.Conn.
@@ -251,7 +251,8 @@ func (e *engine) pinned(ctx context.Context) (bun.Conn, error) {
 	return conn, nil
 }
 
-// branchContext tells a connection which branch it begins a transaction for.
+// branchContext tells a connection, and its driver, which branch it begins a
+// transaction for.
 type branchContext struct {
 	context.Context //nolint:containedctx // It is a context itself.
 
@@ -261,8 +262,13 @@ type branchContext struct {
 type branchKey struct{}
 
 func (c *branchContext) Value(key any) any {
-	if key == (branchKey{}) {
+	switch key {
+	case branchKey{}:
 		return c.b
+	case wire.CommitTimeoutKey{}:
+		return c.b.t.opts.CommitTimeout
+	case wire.BranchKey{}:
+		return c.b.part
 	}
 	return c.Context.Value(key)
 }

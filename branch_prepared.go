@@ -46,7 +46,7 @@ func (b *branch) beginPreparable(ctx context.Context, tp driver.TwoPhase, conn b
 	}
 	b.home = b.t.designate()
 	b.part = &driver.Branch{ID: b.t.xid(b, b.home)}
-	if err := b.beginOn(driver.WithBranch(ctx, b.part), conn); err != nil {
+	if err := b.beginOn(ctx, conn); err != nil {
 		return err
 	}
 	b.conn = &conn

@@ -16,11 +16,18 @@ func (h *handle) execInTx(ctx context.Context, format bool, query string, args [
 	if err != nil {
 		return nil, err
 	}
-	err = h.guarded(b, query, func() error {
-		res, err = b.sender(format).ExecContext(ctx, query, args...)
-		return err
-	})
-	return res, err
+	returned := false
+	defer func() {
+		if !returned {
+			h.s.level.failed(b, errPanicked)
+		}
+	}()
+	res, err = b.sender(format).ExecContext(ctx, query, args...)
+	returned = true
+	if err != nil {
+		return nil, h.refused(b, query, err)
+	}
+	return res, nil
 }
 
 func (h *handle) queryInTx(ctx context.Context, format bool, query string, args []any) (rows *sql.Rows, err error) {
@@ -28,11 +35,18 @@ func (h *handle) queryInTx(ctx context.Context, format bool, query string, args 
 	if err != nil {
 		return nil, err
 	}
-	err = h.guarded(b, query, func() error {
-		rows, err = b.sender(format).QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // They are the caller's.
-		return err
-	})
-	return rows, err
+	returned := false
+	defer func() {
+		if !returned {
+			h.s.level.failed(b, errPanicked)
+		}
+	}()
+	rows, err = b.sender(format).QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // They are the caller's.
+	returned = true
+	if err != nil {
+		return nil, h.refused(b, query, err)
+	}
+	return rows, nil
 }
 
 func (h *handle) queryRowInTx(ctx context.Context, format bool, query string, args []any) (row *sql.Row) {
@@ -40,12 +54,16 @@ func (h *handle) queryRowInTx(ctx context.Context, format bool, query string, ar
 	if err != nil {
 		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
-	err = h.guarded(b, query, func() error {
-		row = b.sender(format).QueryRowContext(ctx, query, args...)
-		return row.Err()
-	})
-	if err != nil {
-		return errorRow(err) //nolint:contextcheck // As above.
+	returned := false
+	defer func() {
+		if !returned {
+			h.s.level.failed(b, errPanicked)
+		}
+	}()
+	row = b.sender(format).QueryRowContext(ctx, query, args...)
+	returned = true
+	if err := row.Err(); err != nil {
+		return errorRow(h.refused(b, query, err)) //nolint:contextcheck // As above.
 	}
 	return row
 }
@@ -71,20 +89,8 @@ func (b *branch) sender(format bool) bun.IConn {
 	return b.tx.Tx
 }
 
-// guarded runs a statement and dooms the transaction if it fails, or if a
-// hook of the user's panics in it.
-func (h *handle) guarded(b *branch, query string, run func() error) error {
-	returned := false
-	defer func() {
-		if !returned {
-			h.s.level.failed(b, errPanicked)
-		}
-	}()
-	err := run()
-	returned = true
-	if err == nil {
-		return nil
-	}
+// refused dooms the transaction by the failure of a statement.
+func (h *handle) refused(b *branch, query string, err error) error {
 	err = h.e.wrap(operation(query), h.overtakenTx(err))
 	h.s.level.failed(b, err)
 	return err

@@ -130,6 +130,9 @@ func (l *level) find(e *engine) (*branch, error) {
 	}
 	b := &branch{t: t, e: e}
 	t.used = true
+	if t.branches == nil {
+		t.branches = make([]*branch, 0, 4)
+	}
 	t.branches = append(t.branches, b)
 	return b, nil
 }

@@ -22,8 +22,8 @@ type transaction struct {
 	root level
 	id   string // Names a two-phase transaction, else empty.
 
-	ending sync.Mutex     // Held from the beginning to the end of commit and rollback.
-	stops  [2]func() bool // Stop watching the contexts.
+	ending sync.Mutex  // Held from the beginning to the end of commit and rollback.
+	stop   func() bool // Stops watching ctx; nil if that cannot end.
 
 	mu       sync.Mutex // Protects what follows, and the levels' fields below theirs.
 	over     bool
@@ -43,20 +43,29 @@ func newTransaction(ctx context.Context, s *Session, opts TxOptions) *transactio
 	if t.inTwoPhases() {
 		t.id = newTxID()
 	}
+	t.ending.Lock()
+	defer t.ending.Unlock()
 	t.watch()
 	return t
 }
 
-// watch has the end of the contexts roll back.
+// watch has the end of the contexts roll back. It needs ending, for one may
+// have ended already.
 func (t *transaction) watch() {
-	t.stops[0] = context.AfterFunc(t.ctx, func() { t.abort(t.ctx.Err()) })
-	t.stops[1] = context.AfterFunc(t.app.lifetime(), func() { t.abort(t.app.usable()) })
+	t.stop = nil
+	if t.ctx.Done() != nil {
+		t.stop = context.AfterFunc(t.ctx, func() { t.abort(t.ctx.Err()) })
+	}
+	t.app.opened(t)
 }
 
 // disarm stops watching. It reports false if a context has ended before.
 func (t *transaction) disarm() bool {
-	first, second := t.stops[0](), t.stops[1]()
-	return first && second
+	inTime := t.app.forget(t)
+	if t.stop != nil && !t.stop() {
+		inTime = false
+	}
+	return inTime
 }
 
 // run runs fn and ends the transaction.

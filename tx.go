@@ -38,6 +38,9 @@ func (s *Session) RunInTx(ctx context.Context, opts *TxOptions, fn func(ctx cont
 	if err != nil {
 		return err
 	}
+	if o.Retries == 0 {
+		return newTransaction(ctx, s, o).run(ctx, fn)
+	}
 	return retrying(ctx, o.Retries, func() error {
 		return newTransaction(ctx, s, o).run(ctx, fn)
 	})

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // ErrNotPrepared is returned by [TwoPhase.CommitPrepared] and
@@ -54,17 +56,15 @@ type Branch struct {
 	Prepare bool
 }
 
-type branchKey struct{}
-
 // WithBranch returns a context that makes a BeginTx called with it begin a
 // transaction that may be prepared.
 func WithBranch(ctx context.Context, b *Branch) context.Context {
-	return context.WithValue(ctx, branchKey{}, b)
+	return context.WithValue(ctx, wire.BranchKey{}, b)
 }
 
 // BranchOf returns the branch that a driver's BeginTx is called for, or nil
 // for an ordinary transaction.
 func BranchOf(ctx context.Context) *Branch {
-	b, _ := ctx.Value(branchKey{}).(*Branch)
+	b, _ := ctx.Value(wire.BranchKey{}).(*Branch)
 	return b
 }

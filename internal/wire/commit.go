@@ -9,19 +9,24 @@ import (
 // nobody said otherwise.
 const DefaultCommitTimeout = 5 * time.Second
 
-type commitTimeoutKey struct{}
+// CommitTimeoutKey is the context key of a commit's time limit, and BranchKey
+// that of a driver.Branch, for contexts that answer by themselves.
+type (
+	CommitTimeoutKey struct{}
+	BranchKey        struct{}
+)
 
 // WithCommitTimeout returns a context that tells a driver's BeginTx how long
 // the COMMIT or ROLLBACK of that transaction may take. Zero or less means
 // [DefaultCommitTimeout].
 func WithCommitTimeout(ctx context.Context, d time.Duration) context.Context {
-	return context.WithValue(ctx, commitTimeoutKey{}, d)
+	return context.WithValue(ctx, CommitTimeoutKey{}, d)
 }
 
 // CommitTimeout returns how long the COMMIT or ROLLBACK of a transaction begun
 // with ctx may take.
 func CommitTimeout(ctx context.Context) time.Duration {
-	if d, ok := ctx.Value(commitTimeoutKey{}).(time.Duration); ok && d > 0 {
+	if d, ok := ctx.Value(CommitTimeoutKey{}).(time.Duration); ok && d > 0 {
 		return d
 	}
 	return DefaultCommitTimeout
