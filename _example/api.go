@@ -114,6 +114,42 @@ func createUser(c echo.Context) error {
 	return c.JSON(http.StatusCreated, user)
 }
 
+// createAuthor adds a user and their first post, each in its own database:
+// both or none. The route makes the request a transaction.
+func createAuthor(c echo.Context) error {
+	var in struct {
+		Name  string `json:"name" form:"name"`
+		Title string `json:"title" form:"title"`
+	}
+	if err := c.Bind(&in); err != nil {
+		return err
+	}
+	name, err := line("name", in.Name, 80)
+	if err != nil {
+		return err
+	}
+	title, err := line("title", in.Title, 200)
+	if err != nil {
+		return err
+	}
+
+	ctx, db := c.Request().Context(), session(c)
+	post := Post{Title: title} // It gets its author's id below: the post is the first to be written.
+	if _, err := db.NewInsert().Model(&post).Exec(ctx); err != nil {
+		return err
+	}
+	user := User{Name: name}
+	if _, err := db.NewInsert().Model(&user).Exec(ctx); err != nil {
+		return err // If the name is taken, the post is gone again.
+	}
+	post.AuthorID = user.ID
+	if _, err := db.NewUpdate().Model(&post).Column("author_id").WherePK().Exec(ctx); err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, fmt.Sprintf("/api/posts/%d", post.ID))
+	return c.JSON(http.StatusCreated, post)
+}
+
 // line returns a line of text without the spaces around it, or a 400 that says
 // what is wrong with it.
 func line(field, text string, limit int) (string, error) {

@@ -49,6 +49,26 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// An author and the first post are in two databases, and come together or not
+// at all.
+func TestAPIAuthors(t *testing.T) {
+	t.Parallel()
+	for _, m := range mixes {
+		t.Run(m.String(), func(t *testing.T) {
+			t.Parallel()
+			e := newExample(t, m.config(t))
+			status, body := postJSON(t, e, "/api/authors", `{"name": "Barbara Liskov", "title": "First"}`)
+			require.Equal(t, http.StatusCreated, status, body)
+			require.JSONEq(t, `{"id": 3, "title": "First", "author_id": 3}`, body)
+			status, body = postJSON(t, e, "/api/authors", `{"name": "Barbara Liskov", "title": "Second"}`)
+			require.Equal(t, http.StatusConflict, status, body)
+			_, body = get(t, e, "/api/posts")
+			require.NotContains(t, body, "Second", "its author was refused")
+			require.Contains(t, body, "First")
+		})
+	}
+}
+
 func TestAPIRefuses(t *testing.T) {
 	t.Parallel()
 	e := newExample(t, onSQLite(t))

@@ -13,6 +13,7 @@
 //	EXAMPLE_BINDS__META=sqlite:///hits.db
 //	EXAMPLE_INSTANCE_PATH=instance
 //	EXAMPLE_ADDR=127.0.0.1:8080
+//	EXAMPLE_TWO_PHASE=true
 //
 // Everything that [echobun.ConfigFromEnv] reads works, such as EXAMPLE_ECHO=true
 // to see the statements.

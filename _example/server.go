@@ -41,8 +41,19 @@ func newServer(ext *echobun.Extension) *echo.Echo {
 	e.GET("/api/posts/:id", getPost, countHit)
 	e.GET("/api/users", listUsers, countHit)
 	e.POST("/api/users", createUser)
+	e.POST("/api/authors", createAuthor, atomically(ext))
 	e.GET("/api/hits", listHits)
 	return e
+}
+
+// atomically makes a request one transaction, which commits before the client
+// hears of it. With EXAMPLE_TWO_PHASE=true its databases commit all or none,
+// across a crash too; at most one of them may be SQLite then.
+func atomically(ext *echobun.Extension) echo.MiddlewareFunc {
+	return ext.MiddlewareWithConfig(echobun.MiddlewareConfig{
+		Atomic:    true,
+		TxOptions: &echobun.TxOptions{TwoPhase: os.Getenv("EXAMPLE_TWO_PHASE") == "true"},
+	})
 }
 
 // session returns the request's session, the door to all three databases.
@@ -82,6 +93,12 @@ func serve(ctx context.Context, ext *echobun.Extension, out io.Writer) error {
 	go func() { ended <- e.Start("") }()
 	greet(out, ext, ln.Addr())
 
+	beside, stop := context.WithCancel(ctx)
+	recovering := recoverPrepared(beside, ext)
+	defer func() {
+		stop()
+		<-recovering
+	}()
 	select {
 	case err := <-ended:
 		return err
@@ -104,6 +121,7 @@ Open %[4]s in a browser, or try these. Ctrl+C ends it.
 
   curl %[4]s/api/posts
   curl -H 'Content-Type: application/json' -d '{"title": "Hello", "author_id": 1}' %[4]s/api/posts
+  curl -H 'Content-Type: application/json' -d '{"name": "Barbara Liskov", "title": "First"}' %[4]s/api/authors
   curl %[4]s/api/hits
 
 `, label("", on[""]), label("auth", on["auth"]), label("meta", on["meta"]), url)

@@ -1,151 +1,200 @@
 //go:build failpoint
 
-package crashtest_test
+package crashtest
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
+	"syscall"
+	"testing"
+
+	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun"
+	_ "github.com/echobun/echobun/driver/mysql"
+	_ "github.com/echobun/echobun/driver/pgx"
+	_ "github.com/echobun/echobun/driver/sqlite"
+	"github.com/echobun/echobun/internal/dbtest"
 	"github.com/echobun/echobun/internal/failpoint"
 )
 
-// This file is the child process.
+// childVariable makes the test binary a child, and holds its orders.
+const childVariable = "ECHOBUN_CRASH_CHILD"
 
-// childEnv is the variable with the child's orders. It makes the test binary a child.
-const childEnv = "ECHOBUN_CRASH_CHILD"
-
-// Orders are what a child has to do.
-type orders struct {
-	Databases databases
-	Run       int64
-	Variants  []int // Indexes of those that its transactions are of, in turn.
-	Workers   int   // How many goroutines run transactions.
-	Limit     int   // How many transactions each of them runs; zero means until the input ends.
-	Trace     bool  // Tell each step. For one worker, as what follows.
-	Step      string
-	Nth       int // In which transaction the child kills itself at Step.
-}
-
-// The words that begin the lines of a child's output.
-const (
-	wordAck  = "ack"  // And an entry's ID: its transaction has committed.
-	wordFail = "fail" // And an entry's ID and the error.
-	wordStep = "step" // And its name.
-)
-
-const (
-	// childEnds is how long a child may take to end once its input has.
-	childEnds = 20 * time.Second
-	// failPause keeps a child from spinning while a server is away.
-	failPause = 5 * time.Millisecond
-)
-
-type child struct {
-	orders
-
-	x     *echobun.Extension
-	ended atomic.Bool // The input has.
-
-	// Of the one worker, if there are steps to be told or to die at.
-	transaction int
-	hits        map[string]int
-}
-
-// runChild is the main function of a child. It returns the exit code.
-func runChild(config string) int {
-	c := &child{}
-	if err := json.Unmarshal([]byte(config), &c.orders); err != nil {
-		fmt.Fprintln(os.Stderr, "orders:", err)
-		return 2
-	}
-	go c.watchInput()
-	var err error
-	if c.x, err = c.Databases.extension(slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
-		fmt.Fprintln(os.Stderr, "extension:", err)
-		return 2
-	}
-	if c.Workers == 1 {
-		failpoint.Set(c.hit)
-	}
-	var workers sync.WaitGroup
-	for worker := range c.Workers {
-		workers.Go(func() { c.work(worker) })
-	}
-	workers.Wait()
-	if err := c.x.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "close:", err)
-		return 1
-	}
-	return 0
-}
-
-// watchInput ends the child when its input ends: when the parent says so, or
-// is gone.
-func (c *child) watchInput() {
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	c.ended.Store(true)
-	time.Sleep(childEnds)
-	os.Exit(3)
-}
-
-// work runs transactions one after the other.
-func (c *child) work(worker int) {
-	ctx, end := c.x.AppContext(context.Background())
-	defer end()
-	s, err := c.x.Session(ctx)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "session:", err)
-		return
-	}
-	for n := 1; !c.ended.Load() && (c.Limit == 0 || n <= c.Limit); n++ {
-		v := &variants[c.Variants[(worker+n)%len(c.Variants)]]
-		id := fmt.Sprintf("%d-%d", worker, n)
-		c.next(n)
-		if err := v.write(ctx, s, Entry{Run: c.Run, ID: id, Variant: v.name}); err != nil {
-			say("%s %s %s: %v", wordFail, id, v.name, err)
-			time.Sleep(failPause)
-			continue
+func TestMain(m *testing.M) {
+	if text := os.Getenv(childVariable); text != "" {
+		if err := child(text); err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
 		}
-		say("%s %s", wordAck, id)
+		os.Exit(0)
 	}
+	dbtest.Main(m)
 }
 
-// say writes a line of output at once.
-func say(format string, args ...any) {
-	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
+// Row is what a transaction writes on the default bind, RowAuth and RowMeta on
+// the others.
+type Row struct {
+	bun.BaseModel `bun:"table:crash_rows"`
+
+	ID string `bun:"type:varchar(40),pk"`
 }
 
-// next begins to count the steps of a transaction.
-func (c *child) next(transaction int) {
-	if c.Workers == 1 {
-		c.transaction, c.hits = transaction, map[string]int{}
-	}
+type RowAuth struct {
+	bun.BaseModel `bun:"table:crash_rows"`
+
+	ID string `bun:"type:varchar(40),pk"`
 }
 
-// hit is called at each step.
-func (c *child) hit(step string) {
-	c.hits[step]++
-	name := fmt.Sprintf("%s#%d", step, c.hits[step])
-	if c.Trace {
-		say("%s %s", wordStep, name)
-	}
-	if name == c.Step && c.transaction == c.Nth {
-		die()
-	}
+func (RowAuth) BindKey() string { return "auth" }
+
+type RowMeta struct {
+	bun.BaseModel `bun:"table:crash_rows"`
+
+	ID string `bun:"type:varchar(40),pk"`
 }
 
-// die ends the process by a signal that nothing in it can catch.
-func die() {
-	if p, err := os.FindProcess(os.Getpid()); err == nil {
-		_ = p.Kill()
-	}
-	select {}
+func (RowMeta) BindKey() string { return "meta" }
+
+// rows are a row of each bind.
+var rows = map[string]func(id string) any{
+	"":     func(id string) any { return &Row{ID: id} },
+	"auth": func(id string) any { return &RowAuth{ID: id} },
+	"meta": func(id string) any { return &RowMeta{ID: id} },
 }
+
+// A variant is the order in which a transaction uses binds, and commits them.
+type variant struct {
+	Binds []string
+	Order []string
+}
+
+func (v variant) String() string {
+	return fmt.Sprintf("%q by %q", v.Binds, v.Order)
+}
+
+// orders are what a child has to do.
+type orders struct {
+	URLs    map[string]string
+	Prefix  string // Of the rows' ids.
+	Variant variant
+	Clients int    // Goroutines that work until the child is killed.
+	Step    string // Where it kills itself, "prepared#2" for the second time; or
+	Steps   bool   // it lists the steps of one transaction.
+	Nth     int    // In which transaction it kills itself.
+}
+
+func openAll(urls map[string]string) (*echobun.Extension, error) {
+	cfg := echobun.Config{
+		AppName: "crashtest", Binds: echobun.Binds{}, Defaults: echobun.EngineOptions{MaxOpenConns: 20},
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	for key, url := range urls {
+		cfg.Binds[key] = echobun.EngineOptions{URL: url}
+	}
+	x, err := echobun.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return x, x.Register((*Row)(nil), (*RowAuth)(nil), (*RowMeta)(nil))
+}
+
+// child runs transactions until it is killed.
+func child(text string) error {
+	var o orders
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return err
+	}
+	x, err := openAll(o.URLs)
+	if err != nil {
+		return err
+	}
+	ctx, end := x.AppContext(context.Background())
+	defer end()
+	s, err := x.Session(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Clients == 0 {
+		return alone(ctx, s, o)
+	}
+	say("ready")
+	var all sync.WaitGroup
+	for c := range o.Clients {
+		all.Go(func() {
+			for i := range 1_000_000 {
+				id := o.Prefix + strconv.Itoa(c) + "." + strconv.Itoa(i)
+				if err := transact(ctx, s, o.Variant, id); err == nil {
+					say("ack " + id)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+// alone runs transactions one after the other, and kills itself in one of them.
+func alone(ctx context.Context, s *echobun.Session, o orders) error {
+	seen := map[string]int{}
+	var n int
+	failpoint.Set(func(step string) {
+		if step == "begin" {
+			clear(seen)
+		}
+		seen[step]++
+		at := step + "#" + strconv.Itoa(seen[step])
+		if o.Steps && n == o.Nth {
+			say("step " + at)
+		}
+		if at == o.Step && n == o.Nth {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	})
+	for n = range o.Nth + 1 {
+		id := o.Prefix + strconv.Itoa(n)
+		if err := transact(ctx, s, o.Variant, id); err != nil {
+			return err
+		}
+		say("ack " + id)
+	}
+	return nil
+}
+
+// transact writes a row with that id on each bind of the variant.
+func transact(ctx context.Context, s *echobun.Session, v variant, id string) error {
+	opts := &echobun.TxOptions{TwoPhase: true, Order: v.Order}
+	return s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
+		for _, key := range v.Binds {
+			if _, err := tx.NewInsert().Model(rows[key](id)).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// say tells the parent, in one write.
+func say(line string) { _, _ = os.Stdout.WriteString(line + "\n") }
+
+// variants make each kind of database the coordinator, and have a decision
+// stand in another log than a branch was begun for.
+var variants = []variant{
+	{Binds: []string{"", "auth", "meta"}},
+	{Binds: []string{"auth", "meta", ""}},
+	{Binds: []string{"meta", "auth", ""}},
+	{Binds: []string{"", "auth"}},
+	{Binds: []string{"auth", ""}},
+	{Binds: []string{"auth", ""}, Order: []string{"", "auth"}},
+	{Binds: []string{"", "auth"}, Order: []string{"auth"}},
+}
+
+// stepName returns a step without its number.
+func stepName(at string) string { name, _, _ := strings.Cut(at, "#"); return name }
