@@ -123,10 +123,11 @@ func (p *process) tryCurlLines(t *testing.T) {
 		require.NoError(t, err, line)
 		answers = append(answers, string(out))
 	}
-	require.Len(t, answers, 3)
+	require.Len(t, answers, 4)
 	require.Contains(t, answers[0], `"title":"One session, three databases"`)
 	require.JSONEq(t, `{"id": 3, "title": "Hello", "author_id": 1}`, answers[1])
-	require.JSONEq(t, `[{"path": "/api/posts", "hits": 1}]`, answers[2])
+	require.JSONEq(t, `{"id": 4, "title": "First", "author_id": 3}`, answers[2])
+	require.JSONEq(t, `[{"path": "/api/posts", "hits": 1}]`, answers[3])
 }
 
 // postSlowly begins a request and returns once it is in its handler's hands,
