@@ -352,13 +352,17 @@ func TestRecoverBesideATransaction(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	cfg := threeDatabases(t)
 	delete(cfg.Binds, "meta")
-	cfg.EngineOptions.Hooks = []bun.QueryHook{&holdHook{held: held, release: release}}
+	auth := cfg.Binds["auth"]
+	auth.Hooks = []bun.QueryHook{&holdHook{held: held, release: release}}
+	plain := echobun.Config{DatabaseURI: cfg.DatabaseURI, Binds: echobun.Binds{"auth": {URL: auth.URL}}}
+	cfg.Binds["auth"] = auth
 	x := newExtension(t, cfg, (*Debit)(nil), (*Credit)(nil))
 	ctx, s := newSession(t, x)
 	require.NoError(t, x.CreateAll(ctx))
 	answer := make(chan error, 1)
 	go func() {
-		answer <- s.RunInTx(context.WithValue(ctx, valueKey{}, "hold"), inTwoPhases, func(ctx context.Context, tx *echobun.Session) error {
+		opts := &echobun.TxOptions{TwoPhase: true, Order: []string{"auth"}}
+		answer <- s.RunInTx(context.WithValue(ctx, valueKey{}, "hold"), opts, func(ctx context.Context, tx *echobun.Session) error {
 			if _, err := tx.NewInsert().Model(&Debit{Name: "x"}).Exec(ctx); err != nil {
 				return err
 			}
@@ -366,8 +370,8 @@ func TestRecoverBesideATransaction(t *testing.T) {
 			return err
 		})
 	}()
-	<-held // At the COMMIT of PostgreSQL: MariaDB has prepared.
-	other := newExtension(t, echobun.Config{DatabaseURI: cfg.DatabaseURI, Binds: cfg.Binds}, (*Debit)(nil), (*Credit)(nil))
+	<-held // At the COMMIT of MariaDB: PostgreSQL has prepared, and anybody could end that.
+	other := newExtension(t, plain, (*Debit)(nil), (*Credit)(nil))
 	recovered := make(chan error, 1)
 	go func() {
 		_, err := other.RecoverPrepared(ctx)
@@ -377,10 +381,12 @@ func TestRecoverBesideATransaction(t *testing.T) {
 	close(release)
 	require.NoError(t, <-answer)
 	require.NoError(t, <-recovered)
-	n, err := s.NewSelect().Model((*Credit)(nil)).Count(ctx)
-	require.NoError(t, err)
-	require.EqualValues(t, 1, n)
-	require.Empty(t, preparedOn(t, x, "auth"))
+	for _, model := range []any{(*Debit)(nil), (*Credit)(nil)} {
+		n, err := s.NewSelect().Model(model).Count(ctx)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n, "%T", model)
+	}
+	require.Empty(t, preparedOn(t, x, ""))
 }
 
 // holdHook holds the COMMIT of a transaction with a mark in its context.

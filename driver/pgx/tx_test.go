@@ -239,3 +239,21 @@ func TestRowsLeftOpen(t *testing.T) {
 	exec(t, tx, "SELECT 1")
 	require.NoError(t, tx.Commit())
 }
+
+// The server answers PREPARE TRANSACTION of a transaction that has failed with
+// success, and prepares nothing.
+func TestPrepareAborted(t *testing.T) {
+	t.Parallel()
+	db := open(t, dbtest.Postgres(t).URL(), "")
+	b := &driver.Branch{ID: "aborted", Prepare: true}
+	tx, err := db.BeginTx(driver.WithBranch(t.Context(), b), nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(t.Context(), "SELECT 1/0")
+	require.Error(t, err)
+	err = tx.Commit()
+	require.ErrorIs(t, err, jackc.ErrTxCommitRollback)
+	require.ErrorContains(t, err, "PREPARE TRANSACTION")
+	var prepared int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_prepared_xacts WHERE gid = 'aborted'").Scan(&prepared))
+	require.Zero(t, prepared)
+}
