@@ -41,7 +41,7 @@ func (h *handle) queryInTx(ctx context.Context, format bool, query string, args 
 			h.s.level.failed(b, errPanicked)
 		}
 	}()
-	rows, err = b.sender(format).QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // They are the caller's.
+	rows, err = b.sender(format).QueryContext(ctx, query, args...) //nolint:sqlclosecheck // They are the caller's.
 	returned = true
 	if err != nil {
 		return nil, h.refused(b, query, err)

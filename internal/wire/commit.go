@@ -9,12 +9,12 @@ import (
 // nobody said otherwise.
 const DefaultCommitTimeout = 5 * time.Second
 
-// CommitTimeoutKey is the context key of a commit's time limit, and BranchKey
-// that of a driver.Branch, for contexts that answer by themselves.
-type (
-	CommitTimeoutKey struct{}
-	BranchKey        struct{}
-)
+// CommitTimeoutKey is the context key of a commit's time limit, for contexts
+// that answer by themselves.
+type CommitTimeoutKey struct{}
+
+// BranchKey is the context key of a driver.Branch, likewise.
+type BranchKey struct{}
 
 // WithCommitTimeout returns a context that tells a driver's BeginTx how long
 // the COMMIT or ROLLBACK of that transaction may take. Zero or less means
