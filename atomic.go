@@ -38,49 +38,66 @@ func newAtomicResponse(w http.ResponseWriter, t *transaction, commits func(int) 
 // after it are a new one. The error is that of the commit.
 func (r *atomicResponse) begin(status int) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.settled || r.done {
-		return r.failed
+	var after []func(context.Context)
+	if !r.settled && !r.done {
+		if after = r.settle(status); r.failed == nil {
+			r.t.renew()
+		}
 	}
-	if r.settle(status) == nil {
-		r.t.renew()
-	}
-	return r.failed
+	failed := r.failed
+	r.mu.Unlock()
+	r.committed(after) // Without mu: one of them may write.
+	return failed
 }
 
-// settle commits or rolls back, as the status says. It needs mu.
-func (r *atomicResponse) settle(status int) error {
+// settle commits or rolls back, as the status says, and returns what waits for
+// the commit. It needs mu.
+func (r *atomicResponse) settle(status int) (after []func(context.Context)) {
 	r.settled = true
 	if r.kept = r.commits(status); r.kept {
-		r.failed = r.t.commit(r.ctx)
+		after, r.failed = r.t.end()
 	} else {
 		r.t.app.x.logRollback(r.ctx, r.t.rollback())
 	}
-	return r.failed
+	return after
+}
+
+func (r *atomicResponse) committed(after []func(context.Context)) {
+	if len(after) > 0 {
+		r.t.app.x.runAfterCommit(context.WithoutCancel(r.ctx), after...)
+	}
 }
 
 // end ends the transaction after the handler, which wrote what it had to
 // write, with this status, and returned err. It returns the request's error.
 func (r *atomicResponse) end(status int, err error) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	after, err := r.endLocked(status, err)
+	r.mu.Unlock()
+	r.committed(after)
+	return err
+}
+
+// endLocked is end for who holds mu.
+func (r *atomicResponse) endLocked(status int, err error) (after []func(context.Context), _ error) {
 	switch {
 	case r.failed != nil:
-		return r.failed
+		return nil, r.failed
 	case err != nil:
 		r.t.app.x.logRollback(r.ctx, r.t.rollback())
-		return err
+		return nil, err
 	case !r.settled:
-		return r.settle(status)
+		after = r.settle(status)
+		return after, r.failed
 	case !r.kept, !r.t.isUsed():
 		r.t.app.x.logRollback(r.ctx, r.t.rollback())
-		return nil
+		return nil, nil
 	}
-	err = r.t.commit(r.ctx)
+	after, err = r.t.end()
 	if err != nil {
 		r.t.app.x.logger.ErrorContext(r.ctx, "echobun: statements after the response has begun are lost", "error", err.Error())
 	}
-	return err
+	return after, err
 }
 
 // pass lets everything through from now on. It reports whether the response

@@ -249,6 +249,29 @@ func TestAtomicCommitsBeforeTheAnswer(t *testing.T) {
 	requireAtRest(t, s.x)
 }
 
+// What waits for the commit runs before the answer, may write one itself, and
+// never runs if the commit fails.
+func TestAtomicAfterCommit(t *testing.T) {
+	t.Parallel()
+	s := newAtomicServer(t)
+	s.GET("/:fails", func(c echo.Context) error {
+		db := c.Get("db").(*echobun.Session) //nolint:errcheck // A test.
+		fails := c.Param("fails") == "true"
+		if err := s.write(c, c.Param("fails"), fails); err != nil {
+			return err
+		}
+		db.AfterCommit(func(context.Context) {
+			if fails {
+				t.Error("it has not committed")
+			}
+			_, _ = c.Response().Writer.Write([]byte("after "))
+		})
+		return c.String(http.StatusOK, "answer")
+	}, s.atomically())
+	require.Equal(t, "after answer", s.do(http.MethodGet, "/false").Body.String())
+	require.Equal(t, http.StatusInternalServerError, s.do(http.MethodGet, "/true").Code)
+}
+
 func TestAtomicJoins(t *testing.T) {
 	t.Parallel()
 	s := newAtomicServer(t)

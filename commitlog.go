@@ -95,6 +95,14 @@ func (c *commitLog) open(ctx context.Context) error {
 	return nil
 }
 
+// reopen has the table looked at again before the next transaction: somebody
+// may have dropped it.
+func (c *commitLog) reopen() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.installation = ""
+}
+
 // load returns the installation, which is empty if there is none yet. An
 // error may mean that there is no table.
 func (c *commitLog) load(ctx context.Context) (string, error) {

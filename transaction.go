@@ -159,10 +159,14 @@ func (t *transaction) end() ([]func(context.Context), error) {
 	}
 	branches = slices.DeleteFunc(branches, func(b *branch) bool { return !b.hasBegun() })
 	sortBranches(branches, t.opts.Order)
+	how := commitAll
 	if t.twoPhaseNeeded(branches) {
-		return after, t.commitTwoPhase(branches)
+		how = t.commitTwoPhase
 	}
-	return after, commitAll(branches)
+	if err := how(branches); err != nil {
+		return nil, err
+	}
+	return after, nil
 }
 
 // refusal returns why the transaction cannot commit, or nil.

@@ -137,6 +137,7 @@ func (p *twoPhase) record() error {
 	defer cancel()
 	c := &p.coordinator.e.commits
 	if err := c.insert(ctx, p.coordinator.tx, decision{ID: p.id, Decision: decidedCommit, Binds: p.binds()}); err != nil {
+		c.reopen()
 		return c.impossible(err)
 	}
 	failpoint.Hit("recorded")

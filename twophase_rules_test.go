@@ -307,13 +307,13 @@ func TestRecoverLeavesOthersAlone(t *testing.T) {
 	require.NoError(t, s.RunInTx(ctx, inTwoPhases, func(ctx context.Context, tx *echobun.Session) error { return insertAll(ctx, tx, "x") }))
 	home := x.LogHome("")
 
-	left := []string{"by hand", "echobun/other/tx1/" + home + "/~", "echobun/mine/tx2/gone@12345678/~", "echobun/mine/tx3/~@12345678/~", "echobun/mine/tx4/" + home + "/elsewhere"}
+	left := []string{"by hand", "echobun/other/tx1/" + home + "/~", "echobun/mine/tx2/gone@12345678/~", "echobun/mine/tx3/~@12345678/~", "echobun/mine/tx4/" + home + "/elsewhere", "echobun/mine/t''x/" + home + "/~"}
 	for i, id := range left {
 		prepareByHand(t, x, id, "left "+string(rune('a'+i)))
 	}
 	t.Cleanup(func() {
 		for _, id := range left {
-			_, err := x.Engine().ExecContext(context.Background(), "ROLLBACK PREPARED '"+id+"'")
+			_, err := x.Engine().ExecContext(context.Background(), "ROLLBACK PREPARED '"+strings.ReplaceAll(id, "'", "''")+"'")
 			require.NoError(t, err)
 		}
 	})
@@ -334,6 +334,9 @@ func TestRecoverLeavesOthersAlone(t *testing.T) {
 	require.Equal(t, map[string]int{"": 2}, report.InDoubt)
 	require.Equal(t, "recovered: default bind: 2 committed, 1 rolled back, 2 in doubt", report.String())
 	require.Contains(t, out.String(), "gone@12345678")
+	for i := range left {
+		left[i] = strings.ReplaceAll(left[i], "''", "'")
+	}
 	require.ElementsMatch(t, left, preparedOn(t, x, ""))
 	requireNamed(t, x, "decided", 1, 0, 0)
 	requireNamed(t, x, "pointed", 1, 0, 0)

@@ -24,10 +24,12 @@ func (id xid) String() string {
 	return strings.Join([]string{xidPrefix, id.app, id.tx, id.home, id.bind}, "/")
 }
 
-// parseXID reads an ID that is ours, of whatever application.
+// parseXID reads an ID that is ours, of whatever application. Others may name
+// theirs as they like, so it must not have a character that ours never have:
+// its parts go into statements.
 func parseXID(s string) (xid, bool) {
 	parts := strings.Split(s, "/")
-	if len(parts) != 5 || parts[0] != xidPrefix {
+	if len(parts) != 5 || parts[0] != xidPrefix || strings.Trim(s, nameCharacters+"/~@") != "" {
 		return xid{}, false
 	}
 	return xid{app: parts[1], tx: parts[2], home: parts[3], bind: parts[4]}, true
