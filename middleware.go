@@ -200,7 +200,7 @@ func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Sessi
 	}()
 	err = next(c)
 	returned = true
-	return w.end(c.Response().Status, err)
+	return w.end(c.Response().Status, err) //nolint:contextcheck // It has the one that came in.
 }
 
 // restore takes w out of the response again. If what was written went nowhere,
