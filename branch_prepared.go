@@ -133,7 +133,9 @@ func (b *branch) rollbackPrepared(ctx context.Context) error {
 }
 
 // finish ends the prepared branch on its own connection, or on another one if
-// that is lost.
+// that is lost. There, MySQL knows nothing of the branch as long as it has not
+// noticed that the connection is lost: only what is not prepared any more has
+// been finished, by somebody who recovers.
 func (b *branch) finish(ctx context.Context, op string, how func(driver.TwoPhase, context.Context, bun.Conn, string) error) error {
 	tp := b.e.twoPhase()
 	err := how(tp, ctx, *b.conn, b.part.ID)
@@ -146,9 +148,16 @@ func (b *branch) finish(ctx context.Context, op string, how func(driver.TwoPhase
 		return b.e.wrap(op, err)
 	}
 	err = how(tp, ctx, conn, b.part.ID)
+	if errors.Is(err, driver.ErrNotPrepared) {
+		if ids, listErr := tp.Prepared(ctx, conn); listErr != nil || slices.Contains(ids, b.part.ID) {
+			err = errHeld
+		}
+	}
 	giveBack(&conn, err)
 	return b.e.wrap(op, err)
 }
+
+var errHeld = errors.New("it belongs to a connection that is still open")
 
 // giveUp gives the connection of a prepared branch up, which stays prepared.
 func (b *branch) giveUp() {

@@ -273,3 +273,48 @@ func ExampleUnknownBindError() {
 	}
 	// Output: billing true
 }
+
+func ExampleSession_RunInTx() {
+	ctx, db, end := exampleSession()
+	defer end()
+
+	err := db.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		tx.AfterCommit(func(context.Context) { fmt.Println("both databases have it") })
+		if _, err := tx.NewInsert().Model(&Member{Name: "ann"}).Exec(ctx); err != nil { // on "auth"
+			return err
+		}
+		err := tx.RunInTx(ctx, nil, func(ctx context.Context, inner *echobun.Session) error {
+			_, err := inner.NewInsert().Model(&Member{Name: "ann"}).Exec(ctx)
+			return err
+		})
+		if !errors.Is(err, echobun.ErrUnique) { // rolled back to a savepoint; tx goes on
+			return err
+		}
+		_, err = tx.NewInsert().Model(&Article{Title: "Hello"}).Exec(ctx) // on the default bind
+		return err
+	})
+	check(err)
+	// Output: both databases have it
+}
+
+func ExampleMiddlewareConfig_atomic() {
+	ext := must(echobun.New(exampleConfig))
+	defer ext.Close()
+	check(ext.Register((*Article)(nil), (*Member)(nil)))
+	ctx, end := ext.AppContext(context.Background())
+	defer end()
+	check(ext.CreateAll(ctx))
+
+	e := echo.New()
+	e.POST("/", func(c echo.Context) error {
+		db := c.Get("db").(*echobun.Session) //nolint:errcheck // The middleware has put it there.
+		if _, err := db.NewInsert().Model(&Member{Name: "ann"}).Exec(c.Request().Context()); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusConflict) // 400 and above roll back
+	}, ext.MiddlewareWithConfig(echobun.MiddlewareConfig{Atomic: true}))
+	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil))
+
+	fmt.Println(must(ext.Engines()["auth"].NewSelect().Model((*Member)(nil)).Count(ctx)))
+	// Output: 0
+}

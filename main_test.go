@@ -57,12 +57,14 @@ func (metaModel) BindKey() string { return "meta" }
 // servers: the default bind on PostgreSQL, "auth" on MariaDB, "meta" on SQLite.
 func threeDatabases(tb testing.TB) echobun.Config {
 	tb.Helper()
+	mariadb := dbtest.MariaDB(tb)
 	return echobun.Config{
 		DatabaseURI: dbtest.Postgres(tb).URL(),
 		Binds: echobun.Binds{
-			"auth": {URL: dbtest.MariaDB(tb).URL()},
+			"auth": {URL: mariadb.URL()},
 			"meta": {URL: sqliteURL(tb)},
 		},
+		AppName: mariadb.Database, // What is prepared there is listed for the whole server.
 	}
 }
 

@@ -280,7 +280,7 @@ func (b *recovered) finish(ctx context.Context, id xid, commit bool) (bool, erro
 			return false, listErr
 		}
 		if time.Since(start) > recoverHeld {
-			return false, errors.New("it belongs to a connection that is still open")
+			return false, errHeld
 		}
 		time.Sleep(recoverPause)
 	}

@@ -91,6 +91,9 @@ func TestBank(t *testing.T) {
 	require.EqualValues(t, 2*bankOwners*bankMoney, accounts+vaults)
 	require.Positive(t, done.Load())
 	require.Positive(t, undone.Load(), "the faults were not felt")
+	require.Eventually(t, func() bool { // What database/sql was opening for those who gave up counts too.
+		return b.x.Engines()[""].Stats().InUse+b.x.Engines()["auth"].Stats().InUse == 0
+	}, 10*time.Second, time.Millisecond)
 	requireAtRest(t, b.x)
 	t.Logf("%d transfers, %d undone, %d cuts; accounts %d, vaults %d", done.Load(), undone.Load(),
 		b.proxies[""].Cuts()+b.proxies["auth"].Cuts(), accounts, vaults)

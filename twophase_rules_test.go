@@ -89,7 +89,7 @@ func TestTwoPhaseOfOneIsOrdinary(t *testing.T) {
 		}))
 	}
 	one(inTwoPhases, &Debit{Name: "one"})
-	require.False(t, seen.contain("INSERT INTO echobun_commits (id, decision, binds, decided_at) VALUES ('app/"))
+	require.False(t, seen.contain("INSERT INTO echobun_commits (id, decision, binds, decided_at) VALUES ('"+cfg.AppName+"/"))
 	one(inTwoPhases, &Debit{Name: "two"}, &Note{Name: "two"})
 	one(inTwoPhases, &Note{Name: "three"}, &Debit{Name: "three"})
 	require.NoError(t, s.RunInTx(ctx, &echobun.TxOptions{TwoPhase: true, ReadOnly: true}, func(ctx context.Context, tx *echobun.Session) error {
@@ -357,7 +357,7 @@ func TestRecoverBesideATransaction(t *testing.T) {
 	delete(cfg.Binds, "meta")
 	auth := cfg.Binds["auth"]
 	auth.Hooks = []bun.QueryHook{&holdHook{held: held, release: release}}
-	plain := echobun.Config{DatabaseURI: cfg.DatabaseURI, Binds: echobun.Binds{"auth": {URL: auth.URL}}}
+	plain := echobun.Config{AppName: cfg.AppName, DatabaseURI: cfg.DatabaseURI, Binds: echobun.Binds{"auth": {URL: auth.URL}}}
 	cfg.Binds["auth"] = auth
 	x := newExtension(t, cfg, (*Debit)(nil), (*Credit)(nil))
 	ctx, s := newSession(t, x)
@@ -459,4 +459,25 @@ func TestTwoPhaseRetries(t *testing.T) {
 	require.NoError(t, errors.Join(errs...))
 	require.Greater(t, attempts[0]+attempts[1], 2)
 	requireAtRest(t, x)
+}
+
+// A connection is lost before its part is committed, and the server does not
+// know of that at once: the decision has to stay until the part is done.
+func TestTwoPhaseKeepsTheDecision(t *testing.T) {
+	t.Parallel()
+	b := newCutBank(t)
+	ctx, s := newSession(t, b.x)
+	opts := &echobun.TxOptions{TwoPhase: true, CommitTimeout: time.Second}
+	require.NoError(t, transact(ctx, s, opts, "warm"))
+	for i := range 30 {
+		name := "kept " + string(rune('A'+i))
+		b.proxies["auth"].Arm(cutproxy.DropRequest, "xa commit")
+		require.NoError(t, transact(ctx, s, opts, name))
+		require.Eventually(t, func() bool {
+			report, err := b.sound.RecoverPrepared(ctx)
+			return err == nil && len(report.InDoubt) == 0
+		}, 10*time.Second, time.Millisecond)
+		debits, credits := b.counts(t, name)
+		require.Equal(t, [2]int{1, 1}, [2]int{debits, credits}, name)
+	}
 }

@@ -44,13 +44,13 @@ func newCutBank(t *testing.T) *cutBank {
 	b := &cutBank{proxies: map[string]*cutproxy.Proxy{"": cutproxy.New(t, pg.Addr()), "auth": cutproxy.New(t, my.Addr())}}
 	quiet := slog.New(slog.DiscardHandler)
 	b.sound = newExtension(t, echobun.Config{
-		DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URL()}}, AppName: "cuts", Logger: quiet,
+		DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URL()}}, AppName: my.Database, Logger: quiet,
 	}, (*Debit)(nil), (*Credit)(nil))
 	ctx, _ := newSession(t, b.sound)
 	require.NoError(t, b.sound.CreateAll(ctx))
 	b.x = newExtension(t, echobun.Config{
 		DatabaseURI: pg.URLVia(b.proxies[""].Addr()), Binds: echobun.Binds{"auth": {URL: my.URLVia(b.proxies["auth"].Addr())}},
-		AppName: "cuts", Logger: quiet,
+		AppName: my.Database, Logger: quiet,
 	}, (*Debit)(nil), (*Credit)(nil))
 	return b
 }

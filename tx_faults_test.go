@@ -40,7 +40,7 @@ func newFaultyBank(t *testing.T, cfg echobun.Config, opts *echobun.TxOptions) *f
 	t.Helper()
 	b := &faultyBank{plan: new(plan), e: echo.New()}
 	plans.Store(t.Name(), b.plan)
-	cfg.AppName, cfg.Logger = "faults", slog.New(slog.DiscardHandler)
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	b.sound = newExtension(t, cfg, txModels()...)
 	ctx, _ := newSession(t, b.sound)
 	require.NoError(t, b.sound.CreateAll(ctx))

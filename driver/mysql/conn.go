@@ -63,8 +63,12 @@ func newConn(ctx context.Context, c *connector, raw sqldriver.Conn, line net.Con
 // Unwrap returns the connection of go-sql-driver.
 func (c *conn) Unwrap() sqldriver.Conn { return c.inner }
 
-// Close closes the connection.
-func (c *conn) Close() error { return c.inner.Close() }
+// Close closes the connection. That the goodbye did not reach the server is no
+// error: nothing depends on it.
+func (c *conn) Close() error {
+	_ = c.inner.Close()
+	return nil
+}
 
 // CheckNamedValue converts an argument.
 func (c *conn) CheckNamedValue(v *sqldriver.NamedValue) error { return c.inner.CheckNamedValue(v) }
