@@ -104,7 +104,7 @@ func (b *branch) mark(ctx context.Context, l *level) error {
 	if err := b.mark(ctx, l.parent); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.t.opts.commitTimeout())
+	ctx, cancel := context.WithTimeout(ctx, max(b.t.opts.commitTimeout()-hangUpLimit, afterLimit))
 	defer cancel()
 	if _, err := b.tx.ExecContext(ctx, "SAVEPOINT "+l.name); err != nil {
 		return b.e.wrap("SAVEPOINT", err)
@@ -137,7 +137,7 @@ func (b *branch) unmark(l *level, statements ...string) error {
 	if b.t.isDoomed() {
 		return nil // There are no savepoints any more, or they do not matter.
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), b.t.opts.commitTimeout())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), max(b.t.opts.commitTimeout()-hangUpLimit, afterLimit))
 	defer cancel()
 	for _, query := range statements {
 		if _, err := b.tx.ExecContext(ctx, query); err != nil {

@@ -16,7 +16,7 @@ import (
 // beginTwoPhase begins the branch so that it can be prepared, or as the one
 // that need not be.
 func (b *branch) beginTwoPhase(ctx context.Context) error {
-	opening, cancel := context.WithTimeout(ctx, b.t.opts.commitTimeout())
+	opening, cancel := context.WithTimeout(ctx, max(b.t.opts.commitTimeout()-hangUpLimit, afterLimit))
 	b.logErr = b.e.commits.open(opening)
 	cancel()
 

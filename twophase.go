@@ -15,6 +15,10 @@ import (
 // finish, what a step that used the limit up has left open.
 const afterLimit = 150 * time.Millisecond
 
+// hangUpLimit is what a driver may take, after the context of a statement has
+// ended, to give up a connection that does not answer.
+const hangUpLimit = 200 * time.Millisecond
+
 // A twoPhase is the commit of a transaction on several binds, of which all
 // commit or none.
 //
@@ -85,7 +89,7 @@ func (x *Extension) logID(tx string) string { return x.app + "/" + tx }
 
 // step returns the context of one step: what is left of the time, and never nothing.
 func (p *twoPhase) step() (context.Context, context.CancelFunc) {
-	left := max(time.Until(p.deadline), afterLimit)
+	left := max(time.Until(p.deadline)-hangUpLimit, afterLimit)
 	return context.WithTimeout(context.WithoutCancel(p.t.ctx), left)
 }
 

@@ -187,7 +187,7 @@ func (s suite) testLostPrepareIsNoLie(t *testing.T) {
 			proxy.Arm(mode, marker)
 			start := time.Now()
 			err := tx.Commit()
-			require.Less(t, time.Since(start), time.Second+250*time.Millisecond)
+			require.Less(t, time.Since(start), 3*time.Second, "a hang ends within its limit")
 			proxy.Disarm()
 			_ = conn.Close()
 			if err != nil && p.drv.Classify(err)&driver.OutcomeUnknown == 0 {
@@ -207,7 +207,7 @@ func (s suite) testLostPrepareIsNoLie(t *testing.T) {
 		cancel()
 		require.Error(t, err)
 		require.NotErrorIs(t, err, driver.ErrNotPrepared)
-		require.Less(t, time.Since(start), 600*time.Millisecond)
+		require.Less(t, time.Since(start), 3*time.Second, "it ends with its context")
 		proxy.Disarm()
 		_ = conn.Close()
 		if slices.Contains(p.prepared(t), id) {
