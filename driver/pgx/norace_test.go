@@ -1,0 +1,5 @@
+//go:build !race
+
+package pgx_test
+
+const raceAllocations = 0
