@@ -101,7 +101,7 @@ type recovered struct {
 	logged   bool                // There is a log, and rows has what is in it.
 	prepared []xid               // Of this application and this bind.
 	listed   bool                // Prepared has all.
-	open     map[string]bool     // Transactions that stay in doubt.
+	open     map[string]bool     // Transactions that the next recovery has to look at again.
 	errs     []error
 }
 
@@ -232,6 +232,11 @@ func (r *recovery) decision(ctx context.Context, home, id string) (decision, err
 			cancel()
 			if err != nil {
 				return decision{}, err
+			}
+			// It may have come after the binds were listed, and have branches
+			// that were not there yet: the next recovery forgets it.
+			if d.Decision == decidedCommit {
+				b.open[id] = true
 			}
 			b.rows[id] = d
 		}
