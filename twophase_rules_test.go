@@ -261,7 +261,7 @@ func TestTwoPhaseLeavesTheUnreachable(t *testing.T) {
 			b := newCutBank(t)
 			ctx, s := newSession(t, b.x)
 			opts := &echobun.TxOptions{TwoPhase: true, CommitTimeout: time.Second, Order: tc.order}
-			require.NoError(t, transact(ctx, s, opts, "warm"))
+			require.NoError(t, transact(ctx, s, &echobun.TxOptions{TwoPhase: opts.TwoPhase, Order: opts.Order}, "warm"))
 			b.proxies[tc.bind].ArmN(-1, cutproxy.DropRequest, tc.marker)
 			committed := false
 			require.NoError(t, s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
@@ -468,7 +468,7 @@ func TestTwoPhaseKeepsTheDecision(t *testing.T) {
 	b := newCutBank(t)
 	ctx, s := newSession(t, b.x)
 	opts := &echobun.TxOptions{TwoPhase: true, CommitTimeout: time.Second}
-	require.NoError(t, transact(ctx, s, opts, "warm"))
+	require.NoError(t, transact(ctx, s, &echobun.TxOptions{TwoPhase: opts.TwoPhase, Order: opts.Order}, "warm"))
 	for i := range 30 {
 		name := "kept " + string(rune('A'+i))
 		b.proxies["auth"].Arm(cutproxy.DropRequest, "xa commit")

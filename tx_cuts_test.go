@@ -120,7 +120,7 @@ func TestCutConnections(t *testing.T) {
 					opts.Order = []string{"auth"} // MariaDB decides, so PostgreSQL prepares.
 				}
 				ctx, s := newSession(t, b.x)
-				require.NoError(t, transact(ctx, s, opts, "warm"))
+				require.NoError(t, transact(ctx, s, &echobun.TxOptions{TwoPhase: opts.TwoPhase, Order: opts.Order}, "warm"))
 				for i := range times(3, 200) {
 					name := fmt.Sprint("cut", i)
 					b.proxies[cell.bind].Arm(m, cell.marker)

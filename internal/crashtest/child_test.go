@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -84,11 +86,15 @@ type orders struct {
 	URLs    map[string]string
 	Prefix  string // Of the rows' ids.
 	Variant variant
-	Clients int    // Goroutines that work until the child is killed.
-	Step    string // Where it kills itself, "prepared#2" for the second time; or
-	Steps   bool   // it lists the steps of one transaction.
-	Nth     int    // In which transaction it kills itself.
+	Clients int      // Goroutines that work until the child is killed.
+	Step    string   // Where it kills itself, "prepared#2" for the second time; or
+	Steps   bool     // it lists the steps of one transaction.
+	Nth     int      // In which transaction it kills itself.
+	Pauses  []string // Where it says so, and waits a while.
 }
+
+// pause is how long a child waits at one of its pauses.
+const pause = time.Second
 
 func openAll(urls map[string]string) (*echobun.Extension, error) {
 	cfg := echobun.Config{
@@ -152,6 +158,10 @@ func alone(ctx context.Context, s *echobun.Session, o orders) error {
 		at := step + "#" + strconv.Itoa(seen[step])
 		if o.Steps && n == o.Nth {
 			say("step " + at)
+		}
+		if n == o.Nth && slices.Contains(o.Pauses, at) {
+			say("pause " + at)
+			time.Sleep(pause)
 		}
 		if at == o.Step && n == o.Nth {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

@@ -290,12 +290,34 @@ func TestCrashAnywhere(t *testing.T) {
 		time.Sleep(time.Duration(5+rand.IntN(75)) * time.Millisecond) // The instant.
 		r.kill()
 		stop()
+		s.waitForSilence(t)
 		c, b := s.recovered(t, v, prefix, r.heard("ack"), 1+i%2)
 		acked += len(r.heard("ack"))
 		committed, rolledBack = committed+c, rolledBack+b
 	}
 	require.Positive(t, acked)
 	t.Logf("%d kills: %d transactions acknowledged, none missing; %d branches committed, %d rolled back", kills, acked, committed, rolledBack)
+}
+
+// waitForSilence waits until nobody else is connected to the servers: they may
+// still be at work on what a killed child has sent, a PREPARE for example.
+func (s *site) waitForSilence(t *testing.T) {
+	t.Helper()
+	x := s.open(t)
+	defer func() { require.NoError(t, x.Close()) }()
+	for key, query := range map[string]string{
+		"":     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+		"auth": "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND id <> connection_id()",
+	} {
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) { // A poll, on one connection.
+			var others int
+			require.NoError(t, x.Engines()[key].QueryRowContext(t.Context(), query).Scan(&others))
+			if others == 0 {
+				break
+			}
+			require.True(t, time.Now().Before(deadline), "bind %q: %d stay connected", key, others)
+		}
+	}
 }
 
 // beside runs recoveries until it is stopped.
