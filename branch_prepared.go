@@ -44,7 +44,7 @@ func (b *branch) beginPreparable(ctx context.Context, tp driver.TwoPhase, conn b
 	if refusal != "" {
 		return b.beginLast(ctx, refusal)
 	}
-	b.home = b.t.designate()
+	b.home = b.t.designate(b)
 	b.part = &driver.Branch{ID: b.t.xid(b, b.home)}
 	if err := b.beginOn(ctx, conn); err != nil {
 		return err
@@ -78,11 +78,14 @@ func (t *transaction) claimLast(b *branch, refusal string) error {
 
 // designate returns the engine that will have the decision, as far as can be
 // told now.
-func (t *transaction) designate() *engine {
+func (t *transaction) designate(b *branch) *engine {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.last != nil {
+	switch {
+	case t.last != nil:
 		return t.last.e
+	case t.over:
+		return b.e // The context has ended meanwhile, and b will not be used.
 	}
 	branches := slices.Clone(t.branches)
 	sortBranches(branches, t.opts.Order)

@@ -27,8 +27,9 @@ import (
 type commitLog struct {
 	e *engine
 
-	mu           sync.Mutex // Protects installation.
+	mu           sync.Mutex // Protects what follows.
 	installation string     // Empty until the table is known to be there.
+	stale        bool       // It has to be looked at again.
 }
 
 // The table has the same form on every database.
@@ -72,12 +73,13 @@ func (c *commitLog) home() string {
 func (c *commitLog) open(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.installation != "" {
+	if c.installation != "" && !c.stale {
 		return nil
 	}
-	var err error
 	for range 3 { // Other processes may do the same.
-		if c.installation, err = c.load(ctx); c.installation != "" {
+		found, err := c.load(ctx)
+		if found != "" {
+			c.installation, c.stale = found, false
 			return nil
 		}
 		if err == nil {
@@ -89,18 +91,20 @@ func (c *commitLog) open(ctx context.Context) error {
 			return c.impossible(err)
 		}
 	}
-	if c.installation, err = c.load(ctx); c.installation == "" {
+	found, err := c.load(ctx)
+	if found == "" {
 		return c.impossible(err)
 	}
+	c.installation, c.stale = found, false
 	return nil
 }
 
 // reopen has the table looked at again before the next transaction: somebody
-// may have dropped it.
+// may have dropped it. Transactions that are under way go on with its name.
 func (c *commitLog) reopen() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.installation = ""
+	c.stale = true
 }
 
 // load returns the installation, which is empty if there is none yet. An

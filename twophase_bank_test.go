@@ -2,6 +2,7 @@ package echobun_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -81,10 +82,19 @@ func TestBank(t *testing.T) {
 	clients.Go(func() { b.disturb(closing) })
 	clients.Wait()
 
-	require.Eventually(t, func() bool {
+	var left error
+	for range 100 { // For 20 s and the time that they take.
 		report, err := b.sound.RecoverPrepared(ctx)
-		return err == nil && len(report.InDoubt) == 0
-	}, 20*time.Second, 100*time.Millisecond)
+		if left = err; err == nil && len(report.InDoubt) > 0 {
+			left = fmt.Errorf("%s: %v", report, b.log.String())
+		}
+		if left == nil {
+			break
+		}
+		b.log.Reset()
+		time.Sleep(200 * time.Millisecond) // A poll.
+	}
+	require.NoError(t, left)
 	var accounts, vaults int64
 	require.NoError(t, sound.NewRaw("SELECT sum(balance) FROM accounts").Scan(ctx, &accounts))
 	require.NoError(t, sound.Bind("auth").NewRaw("SELECT sum(balance) FROM vaults").Scan(ctx, &vaults))

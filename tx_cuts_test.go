@@ -1,6 +1,7 @@
 package echobun_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,15 +37,18 @@ const cutLimit = 500 * time.Millisecond
 type cutBank struct {
 	x, sound *echobun.Extension
 	proxies  map[string]*cutproxy.Proxy
+	log      *bytes.Buffer // Of sound, for one goroutine.
 }
 
 func newCutBank(t *testing.T) *cutBank {
 	t.Helper()
 	pg, my := dbtest.Postgres(t), dbtest.MariaDB(t)
 	b := &cutBank{proxies: map[string]*cutproxy.Proxy{"": cutproxy.New(t, pg.Addr()), "auth": cutproxy.New(t, my.Addr())}}
+	b.log = new(bytes.Buffer)
 	quiet := slog.New(slog.DiscardHandler)
 	b.sound = newExtension(t, echobun.Config{
-		DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URL()}}, AppName: my.Database, Logger: quiet,
+		DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URL()}}, AppName: my.Database,
+		Logger: slog.New(slog.NewTextHandler(b.log, nil)),
 	}, (*Debit)(nil), (*Credit)(nil))
 	ctx, _ := newSession(t, b.sound)
 	require.NoError(t, b.sound.CreateAll(ctx))
