@@ -5,10 +5,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
+
+	"github.com/uptrace/bun/dialect"
 
 	"github.com/echobun/echobun/internal/bridge"
 )
@@ -42,7 +43,7 @@ func (x *Extension) isolate() (end func() error, err error) {
 		return nil, errors.New("echobun: isolate: the extension is isolated already")
 	}
 	for _, e := range x.engines {
-		e.isolation.Store(&isolation{e: e, turn: make(chan struct{}, 1)})
+		e.isolation.Store(newIsolation(e))
 	}
 	return x.endIsolation, nil
 }
@@ -58,23 +59,44 @@ func (x *Extension) endIsolation() error {
 	return errors.Join(errs...)
 }
 
-// turnLimit is how long a statement waits for the isolated connection.
-const turnLimit = 10 * time.Second
+const (
+	// turnLimit is how long a statement waits for the isolated connection, and
+	// the server may take for a savepoint.
+	turnLimit = 10 * time.Second
+
+	// endLimit is how long the end waits for what is still running. What
+	// database/sql rolls back by itself needs a moment.
+	endLimit = 2 * time.Second
+)
+
+var (
+	errIsolationOver = errors.New("the test that isolated the connection has ended")
+	errStillInUse    = errors.New("a transaction or a statement of the isolated test was still open when it ended, and has been rolled back: end it before")
+)
 
 // An isolation is the one connection of an isolated engine, and its
-// transaction. Whoever has the turn uses it.
+// transaction. Who has the turn uses it: a transaction from its beginning to
+// its end, all else while it runs.
 type isolation struct {
-	e    *engine
-	turn chan struct{} // Has an element while somebody has the turn, who may use what follows.
+	e      *engine
+	turn   chan struct{}   // Has an element while somebody has the turn.
+	life   context.Context //nolint:containedctx // Ends with the isolation, and with it what still runs then.
+	finish context.CancelFunc
 
-	base  *conn // Nil until it is needed.
+	mu    sync.Mutex // Held while the connection works. Protects what follows.
+	base  *conn      // Nil until it is needed, and not written again.
 	tx    driver.Tx
+	stmts map[*viewStmt]struct{} // What is prepared on base.
 	names int
 	lost  error // Why there is no transaction any more.
 	ended bool
 }
 
-var errIsolationOver = errors.New("the test that isolated the connection has ended")
+func newIsolation(e *engine) *isolation {
+	i := &isolation{e: e, turn: make(chan struct{}, 1), stmts: map[*viewStmt]struct{}{}}
+	i.life, i.finish = context.WithCancel(context.Background())
+	return i
+}
 
 // take waits for the turn.
 func (i *isolation) take(ctx context.Context) error {
@@ -82,291 +104,214 @@ func (i *isolation) take(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case i.turn <- struct{}{}:
+		return nil
+	case <-i.life.Done():
+		return errIsolationOver
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("waited for the isolated connection, which something else of the same test uses: %w", ctx.Err())
 	case <-timer.C:
 		return fmt.Errorf("the isolated connection was in use for %s: a transaction of the same test is open, and this is outside of it", turnLimit)
 	}
-	switch {
-	case i.ended:
-		i.give()
-		return errIsolationOver
-	case i.lost != nil:
-		i.give()
-		return i.lost
-	}
-	return nil
 }
 
 func (i *isolation) give() { <-i.turn }
 
 // connect returns a view. The first one opens the connection.
 func (i *isolation) connect(ctx context.Context, open func(context.Context) (*conn, error)) (*conn, error) {
-	if err := i.take(ctx); err != nil {
+	if err := i.ready(ctx, open); err != nil {
 		return nil, i.e.wrap("connect", err)
-	}
-	defer i.give()
-	if i.base == nil {
-		base, err := open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		tx, err := base.begin(context.WithoutCancel(ctx), driver.TxOptions{})
-		if err != nil {
-			_ = base.Close()
-			return nil, i.e.wrap("BEGIN", err)
-		}
-		base.inTx = true
-		i.base, i.tx = base, tx
 	}
 	c := newConn(i.e, &view{i: i})
 	c.isolation = i
 	return c, nil
 }
 
-// end rolls everything back.
-func (i *isolation) end() error {
-	err := i.take(context.Background())
-	if err != nil && i.lost == nil {
-		return i.e.wrap("end isolation", err)
-	}
-	if err == nil {
-		defer i.give()
-	}
-	i.ended = true
-	if i.base == nil {
+// ready opens the connection, unless that is done.
+func (i *isolation) ready(ctx context.Context, open func(context.Context) (*conn, error)) error {
+	if i.opened() {
 		return nil
 	}
-	return i.e.wrap("end isolation", errors.Join(i.tx.Rollback(), i.base.Close()))
-}
-
-// A view is a connection that shares the isolated one. A transaction on it is
-// a savepoint, and so is each statement outside of one: a failed statement
-// would end the whole transaction on PostgreSQL.
-type view struct {
-	i         *isolation
-	savepoint string // Of its transaction; empty outside of one.
-}
-
-var (
-	_ driver.ExecerContext      = (*view)(nil)
-	_ driver.QueryerContext     = (*view)(nil)
-	_ driver.ConnBeginTx        = (*view)(nil)
-	_ driver.ConnPrepareContext = (*view)(nil)
-	_ driver.NamedValueChecker  = (*view)(nil)
-	_ driver.Validator          = (*view)(nil)
-)
-
-func (v *view) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
-	err = v.alone(ctx, query, func() error {
-		res, err = v.i.base.execAny(ctx, query, args)
-		return err
-	})
-	return res, err
-}
-
-func (v *view) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	err = v.alone(ctx, query, func() error {
-		rows, err = v.i.base.queryAny(ctx, query, args)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return rows, nil
-}
-
-// alone runs a statement in the view's transaction, or in a savepoint of its own.
-func (v *view) alone(ctx context.Context, query string, run func() error) error {
-	if err := refuseControl(query); err != nil {
+	if err := i.take(ctx); err != nil {
 		return err
 	}
-	if v.savepoint != "" {
-		return run()
+	defer i.give()
+	if i.opened() {
+		return nil
 	}
-	if err := v.i.take(ctx); err != nil {
-		return err
-	}
-	defer v.i.give()
-	name, err := v.i.mark(ctx)
+	base, err := open(ctx)
 	if err != nil {
 		return err
 	}
-	if err := run(); err != nil {
-		return errors.Join(err, v.i.undo(name))
-	}
-	return v.i.keep(name)
-}
-
-// refuseControl refuses what would end the isolation.
-func refuseControl(query string) error {
-	switch op := operation(query); strings.Fields(op)[0] {
-	case "BEGIN", "START", "COMMIT", "END", "ABORT", "XA":
-	case "ROLLBACK":
-		if op == "ROLLBACK TO" || op == "ROLLBACK TRANSACTION" && strings.Contains(strings.ToUpper(query), " TO ") {
-			return nil
-		}
-	default:
-		return nil
-	}
-	return errors.New("an isolated test cannot control transactions by SQL: use RunInTx or BeginTx")
-}
-
-func (v *view) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
-	if err := v.i.take(ctx); err != nil {
-		return nil, err
-	}
-	name, err := v.i.mark(ctx)
+	// Not with ctx: the transaction outlives it, and shares none of its values.
+	tx, err := base.begin(i.life, driver.TxOptions{})
 	if err != nil {
-		v.i.give()
-		return nil, err
+		_ = base.Close()
+		return i.e.wrap("BEGIN", err)
 	}
-	v.savepoint = name
-	return v, nil
+	return i.install(base, tx)
 }
 
-func (v *view) Commit() error { return v.endTx((*isolation).keep) }
-
-func (v *view) Rollback() error { return v.endTx((*isolation).undo) }
-
-func (v *view) endTx(how func(*isolation, string) error) error {
-	if v.savepoint == "" {
-		return nil
-	}
-	defer v.i.give()
-	name := v.savepoint
-	v.savepoint = ""
-	return how(v.i, name)
+func (i *isolation) opened() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.base != nil
 }
 
-// mark sets a savepoint.
-func (i *isolation) mark(ctx context.Context) (string, error) {
-	i.names++
-	name := "echobuntest_" + strconv.Itoa(i.names)
-	return name, i.control(ctx, "SAVEPOINT "+name)
+// install makes base the connection, unless the isolation has ended meanwhile.
+func (i *isolation) install(base *conn, tx driver.Tx) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ended {
+		return errors.Join(errIsolationOver, tx.Rollback(), base.Close())
+	}
+	base.inTx = true
+	i.base, i.tx = base, tx
+	return nil
 }
 
-// keep releases a savepoint, or undoes what cannot be kept.
-func (i *isolation) keep(name string) error {
-	err := i.control(context.Background(), "RELEASE SAVEPOINT "+name)
-	if err != nil && i.lost == nil {
-		return errors.Join(err, i.undo(name))
-	}
-	return err
-}
+// use has do work with the connection. The end of the isolation ends do's context.
+func (i *isolation) use(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(i.life, cancel)
+	defer stop()
 
-func (i *isolation) undo(name string) error {
-	err := i.control(context.Background(), "ROLLBACK TO SAVEPOINT "+name)
-	if err == nil {
-		err = i.control(context.Background(), "RELEASE SAVEPOINT "+name)
-	}
-	if err != nil && i.lost == nil {
-		i.lost = fmt.Errorf("the transaction that isolates the test is lost (MySQL ends it with DDL, and every database with a deadlock): %w", err)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case i.ended:
+		return errIsolationOver
+	case i.lost != nil:
 		return i.lost
 	}
-	return err
+	return do(ctx)
 }
 
-func (i *isolation) control(ctx context.Context, query string) error {
-	ctx, cancel := context.WithTimeout(ctx, turnLimit)
+// try runs a statement in a savepoint of its own.
+func (i *isolation) try(ctx context.Context, run func(context.Context) error) error {
+	return i.use(ctx, func(ctx context.Context) error {
+		name, err := i.markLocked()
+		if err != nil {
+			return err
+		}
+		if err := run(ctx); err != nil {
+			return joinBehind(err, i.undoLocked(name))
+		}
+		return i.keepLocked(name)
+	})
+}
+
+// goOn runs a statement in a transaction that a view has begun.
+func (i *isolation) goOn(ctx context.Context, run func(context.Context) error) error {
+	return i.use(ctx, func(ctx context.Context) error { return i.checkLocked(run(ctx)) })
+}
+
+// mark sets the savepoint of a view's transaction.
+func (i *isolation) mark(ctx context.Context) (name string, err error) {
+	err = i.use(ctx, func(context.Context) error {
+		name, err = i.markLocked()
+		return err
+	})
+	return name, err
+}
+
+// markLocked sets a savepoint. It and its end do not obey the context of who
+// asks for it: on PostgreSQL one that is cancelled ends the whole transaction.
+func (i *isolation) markLocked() (string, error) {
+	i.names++
+	name := "echobuntest_" + strconv.Itoa(i.names)
+	if err := i.controlLocked("SAVEPOINT " + name); err != nil {
+		return "", i.loseLocked(err)
+	}
+	return name, nil
+}
+
+// keepLocked releases a savepoint, or undoes what cannot be kept.
+func (i *isolation) keepLocked(name string) error {
+	err := i.controlLocked("RELEASE SAVEPOINT " + name)
+	if err != nil {
+		return joinBehind(err, i.undoLocked(name))
+	}
+	return nil
+}
+
+func (i *isolation) undoLocked(name string) error {
+	err := i.controlLocked("ROLLBACK TO SAVEPOINT " + name)
+	if err == nil {
+		err = i.controlLocked("RELEASE SAVEPOINT " + name)
+	}
+	if err != nil {
+		return i.loseLocked(err)
+	}
+	return nil
+}
+
+// checkLocked finds out whether a failed statement has ended the transaction.
+// After a deadlock MySQL commits each further statement by itself; a savepoint
+// is gone then as soon as it is set.
+func (i *isolation) checkLocked(err error) error {
+	if err == nil || !endsTx(err) || !i.is(dialect.MySQL) {
+		return err
+	}
+	name, later := i.markLocked()
+	if later == nil {
+		if later = i.controlLocked("RELEASE SAVEPOINT " + name); later != nil {
+			later = i.loseLocked(later)
+		}
+	}
+	return joinBehind(err, later)
+}
+
+// loseLocked remembers that there is no transaction any more.
+func (i *isolation) loseLocked(err error) error {
+	i.lost = fmt.Errorf("the transaction that isolates the test was lost, so what the test wrote may stay "+
+		"(DDL in a procedure, a COMMIT in a script, a deadlock and a cut connection do that): %w", err)
+	return i.lost
+}
+
+func (i *isolation) controlLocked(query string) error {
+	ctx, cancel := context.WithTimeout(i.life, turnLimit)
 	defer cancel()
 	_, err := i.base.execAny(ctx, query, nil)
 	return err
 }
 
-func (v *view) PrepareContext(_ context.Context, query string) (driver.Stmt, error) {
-	return &viewStmt{v: v, query: query}, nil
-}
+// is reports what kind of database it is.
+func (i *isolation) is(name dialect.Name) bool { return i.e.db.Dialect().Name() == name }
 
-func (v *view) Prepare(query string) (driver.Stmt, error) { return &viewStmt{v: v, query: query}, nil }
-
-func (v *view) Begin() (driver.Tx, error) {
-	return v.BeginTx(context.Background(), driver.TxOptions{})
-}
-
-func (v *view) CheckNamedValue(value *driver.NamedValue) error {
-	return v.i.base.CheckNamedValue(value)
-}
-
-func (v *view) IsValid() bool { return v.savepoint == "" }
-
-func (v *view) Close() error { return v.Rollback() }
-
-// Unwrap returns the driver's connection.
-func (v *view) Unwrap() driver.Conn { return v.i.base.Conn }
-
-// viewStmt is a statement that is prepared each time it runs.
-type viewStmt struct {
-	v     *view
-	query string
-}
-
-var (
-	_ driver.StmtExecContext  = (*viewStmt)(nil)
-	_ driver.StmtQueryContext = (*viewStmt)(nil)
-)
-
-func (s *viewStmt) Close() error { return nil }
-
-func (s *viewStmt) NumInput() int { return -1 }
-
-func (s *viewStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.v.ExecContext(ctx, s.query, args)
-}
-
-func (s *viewStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.v.QueryContext(ctx, s.query, args)
-}
-
-func (s *viewStmt) Exec([]driver.Value) (driver.Result, error) { return nil, driver.ErrSkip }
-
-func (s *viewStmt) Query([]driver.Value) (driver.Rows, error) { return nil, driver.ErrSkip }
-
-// execAny runs a statement, prepared if the driver wants it so.
-func (c *conn) execAny(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	res, err := c.ExecContext(ctx, query, args)
-	if !errors.Is(err, driver.ErrSkip) {
-		return res, err
+// end rolls everything back, also what is still open.
+func (i *isolation) end() error {
+	busy := i.rest()
+	if busy == nil {
+		defer i.give()
 	}
-	s, err := c.prepare(ctx, query)
-	if err != nil {
-		return nil, c.e.wrap(operation(query), err)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	defer i.finish()
+	i.ended = true
+	if i.base == nil {
+		return i.e.wrap("end isolation", busy)
 	}
-	res, err = execStmt(ctx, s, args)
-	return res, c.e.wrap(operation(query), errors.Join(err, s.Close()))
+	for s := range i.stmts {
+		_ = s.stmt.Close() // The connection is closed, too.
+	}
+	clear(i.stmts)
+	failed := errors.Join(i.tx.Rollback(), i.base.Close())
+	if i.lost != nil {
+		failed = i.lost // Which explains the others.
+	}
+	return i.e.wrap("end isolation", errors.Join(busy, failed))
 }
 
-// queryAny is execAny for a query. Its rows are read to the end, so that the
-// connection is free again.
-func (c *conn) queryAny(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	rows, err := c.QueryContext(ctx, query, args)
-	if !errors.Is(err, driver.ErrSkip) {
-		if err != nil {
-			return nil, err
-		}
-		return readAll(rows)
+// rest waits until nobody has the turn, and takes it. Who has it for too long is stopped.
+func (i *isolation) rest() error {
+	timer := time.NewTimer(endLimit)
+	defer timer.Stop()
+	select {
+	case i.turn <- struct{}{}:
+		return nil
+	case <-timer.C:
+		i.finish()
+		return errStillInUse
 	}
-	s, err := c.prepare(ctx, query)
-	if err != nil {
-		return nil, c.e.wrap(operation(query), err)
-	}
-	inner, err := queryStmt(ctx, s, args)
-	if err == nil {
-		inner, err = readAll(c.newRows(query, inner))
-	}
-	if err = errors.Join(err, s.Close()); err != nil {
-		return nil, c.e.wrap(operation(query), err)
-	}
-	return inner, nil
-}
-
-// cloneValues copies a row, whose bytes are the driver's.
-func cloneValues(row []driver.Value) []driver.Value {
-	row = slices.Clone(row)
-	for i, v := range row {
-		if b, ok := v.([]byte); ok {
-			row[i] = slices.Clone(b)
-		}
-	}
-	return row
 }

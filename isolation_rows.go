@@ -1,11 +1,51 @@
 package echobun
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"io"
 	"reflect"
+	"slices"
 )
+
+// execAny runs a statement, prepared if the driver wants it so.
+func (c *conn) execAny(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	res, err := c.ExecContext(ctx, query, args)
+	if !errors.Is(err, driver.ErrSkip) {
+		return res, err
+	}
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, c.e.wrap(operation(query), err)
+	}
+	res, err = execStmt(ctx, s, args)
+	return res, c.e.wrap(operation(query), errors.Join(err, s.Close()))
+}
+
+// queryAny is execAny for a query. Its rows are read to the end, so that the
+// connection is free again.
+func (c *conn) queryAny(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.QueryContext(ctx, query, args)
+	if !errors.Is(err, driver.ErrSkip) {
+		if err != nil {
+			return nil, err
+		}
+		return readAll(rows)
+	}
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, c.e.wrap(operation(query), err)
+	}
+	inner, err := queryStmt(ctx, s, args)
+	if err == nil {
+		inner, err = readAll(c.newRows(query, inner))
+	}
+	if err = errors.Join(err, s.Close()); err != nil {
+		return nil, c.e.wrap(operation(query), err)
+	}
+	return inner, nil
+}
 
 // memoryRows are rows that were read to their end.
 type memoryRows struct {
@@ -50,14 +90,18 @@ func readAll(dr driver.Rows) (driver.Rows, error) {
 	for {
 		set, err := readSet(r)
 		if err != nil {
-			return nil, errors.Join(err, r.Close())
+			return nil, joinBehind(err, r.Close())
 		}
 		m.sets = append(m.sets, set)
 		if !r.HasNextResultSet() {
 			break
 		}
-		if err := r.NextResultSet(); err != nil {
-			return nil, errors.Join(err, r.Close())
+		err = r.NextResultSet()
+		if errors.Is(err, io.EOF) {
+			break // The answer to a CALL itself, after its results.
+		}
+		if err != nil {
+			return nil, joinBehind(err, r.Close())
 		}
 	}
 	if err := r.Close(); err != nil {
@@ -127,4 +171,15 @@ func (m *memoryRows) ColumnTypeNullable(i int) (nullable, known bool) {
 func (m *memoryRows) ColumnTypePrecisionScale(i int) (precision, scale int64, known bool) {
 	t := m.sets[0].types[i]
 	return t.precision, t.scale, t.hasPrecision
+}
+
+// cloneValues copies a row, whose bytes are the driver's.
+func cloneValues(row []driver.Value) []driver.Value {
+	row = slices.Clone(row)
+	for i, v := range row {
+		if b, ok := v.([]byte); ok {
+			row[i] = slices.Clone(b)
+		}
+	}
+	return row
 }

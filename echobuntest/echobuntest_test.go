@@ -3,6 +3,7 @@ package echobuntest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -209,18 +210,34 @@ func TestIsolateApart(t *testing.T) {
 	requireCount(t, first, 1)
 }
 
-// A fakeTB notes what fails.
+// A fakeTB notes what fails, and ends when it is told to.
 type fakeTB struct {
 	testing.TB
 
-	fatal string
+	fatal, errors string
+	cleanup       []func()
 }
 
 func (f *fakeTB) Helper() {}
 
-func (f *fakeTB) Fatalf(format string, _ ...any) {
-	f.fatal = format
+func (f *fakeTB) Cleanup(do func()) { f.cleanup = append(f.cleanup, do) }
+
+func (f *fakeTB) Errorf(format string, args ...any) { f.errors += fmt.Sprintf(format, args...) }
+
+func (f *fakeTB) Fatalf(format string, args ...any) {
+	f.fatal = fmt.Sprintf(format, args...)
 	panic(f)
+}
+
+// end does what the end of a test does. It returns the errors.
+func (f *fakeTB) end() string {
+	for len(f.cleanup) > 0 {
+		last := len(f.cleanup) - 1
+		do := f.cleanup[last]
+		f.cleanup = f.cleanup[:last]
+		do()
+	}
+	return f.errors
 }
 
 func TestIsolateRefuses(t *testing.T) {
@@ -231,24 +248,25 @@ func TestIsolateRefuses(t *testing.T) {
 	echobuntest.Isolate(t, x)
 	closed := echobuntest.New(t, echobun.Config{})
 	require.NoError(t, closed.Close())
-	for name, ext := range map[string]*echobun.Extension{"twice": x, "own engine": own, "closed": closed} {
-		f := &fakeTB{TB: t}
-		require.PanicsWithValue(t, f, func() { echobuntest.Isolate(f, ext) }, name)
-		require.NotEmpty(t, f.fatal, name)
+	tests := []struct {
+		name string
+		x    *echobun.Extension
+		want string
+	}{
+		{"twice", x, "already"},
+		{"own engine", own, "default bind"},
+		{"closed", closed, "closed"},
+		{"nil", nil, "no extension"},
 	}
-}
-
-func TestIsolateSaysThatItIsLost(t *testing.T) {
-	t.Parallel()
-	x := open(t, "sqlite://", dbtest.MariaDB(t).URL())
-	echobuntest.Isolate(t, x)
-	inApp(t, x, func(ctx context.Context, s *echobun.Session) {
-		require.NoError(t, insert(ctx, s, "kept for good"))
-		_, err := s.Bind("orders").NewRaw("CREATE TABLE late (id int)").Exec(ctx)
-		require.ErrorContains(t, err, "DDL")
-		_, err = s.NewInsert().Model(&Order{Name: "refused"}).Exec(ctx)
-		require.ErrorContains(t, err, "lost")
-	})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeTB{TB: t}
+			require.PanicsWithValue(t, f, func() { echobuntest.Isolate(f, tt.x) })
+			require.Contains(t, f.fatal, tt.want)
+			require.Empty(t, f.cleanup)
+		})
+	}
 }
 
 func TestNew(t *testing.T) {
@@ -267,4 +285,15 @@ func TestNew(t *testing.T) {
 
 	f := &fakeTB{TB: t}
 	require.PanicsWithValue(t, f, func() { echobuntest.New(f, echobun.Config{}, (*Order)(nil)) })
+	require.Contains(t, f.fatal, "orders")
+	require.Empty(t, f.end())
+}
+
+func TestNewClosesAtTheEnd(t *testing.T) {
+	t.Parallel()
+	f := &fakeTB{TB: t}
+	x := echobuntest.New(f, echobun.Config{}, (*Item)(nil))
+	require.NoError(t, x.Engine().PingContext(t.Context()))
+	require.Empty(t, f.end())
+	require.Error(t, x.Engine().PingContext(t.Context()))
 }
