@@ -90,3 +90,44 @@ func pointSelects(b *testing.B, db *bun.DB) time.Duration {
 	}
 	return time.Since(start)
 }
+
+// BenchmarkCommit measures what the question for the transaction's id, which
+// goes before each COMMIT, costs beside a COMMIT alone. It is a round trip. The
+// server of the tests does not sync, so a COMMIT is as cheap as it can be.
+func BenchmarkCommit(b *testing.B) {
+	s := dbtest.Postgres(b)
+	ours := open(b, s.URL(), "")
+	exec(b, ours, "CREATE TABLE writes (n bigint)")
+	cfg, err := jackc.ParseConfig(s.URL())
+	require.NoError(b, err)
+	theirs := sql.OpenDB(stdlib.GetConnector(*cfg))
+	b.Cleanup(func() { require.NoError(b, theirs.Close()) })
+	var our, their []time.Duration
+	for b.Loop() { // In turns, so that whatever else the machine does hits both.
+		our = append(our, commitOne(b, ours.DB))
+		their = append(their, commitOne(b, theirs))
+	}
+	x, y := median(our), median(their)
+	b.ReportMetric(float64(x.Nanoseconds())/1e3, "us/commit")
+	b.ReportMetric(float64(y.Nanoseconds())/1e3, "us/pgx-commit")
+	b.ReportMetric(float64((x-y).Nanoseconds())/1e3, "us-more")
+}
+
+// commitOne returns how long the Commit of a transaction with one row takes.
+func commitOne(b *testing.B, db *sql.DB) time.Duration {
+	b.Helper()
+	tx, err := db.BeginTx(b.Context(), nil)
+	require.NoError(b, err)
+	_, err = tx.ExecContext(b.Context(), "INSERT INTO writes VALUES (1)")
+	require.NoError(b, err)
+	start := time.Now()
+	err = tx.Commit()
+	took := time.Since(start)
+	require.NoError(b, err)
+	return took
+}
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}

@@ -39,7 +39,7 @@ type conn struct {
 	pg        *jackc.Conn
 	pgc       *pgconn.PgConn
 	connector *connector
-	server    string // Its address.
+	functions xidFunctions
 	canceller *canceller
 	socket    *socket
 	used      time.Time // When the pool last handed it out.

@@ -100,7 +100,7 @@ func (c *connector) dial(ctx context.Context) (*conn, error) {
 	if conn == nil {
 		return nil, errors.Join(errors.New("pgx: connection without canceller"), dc.Close())
 	}
-	conn.connector, conn.server = c, conn.pgc.Conn().RemoteAddr().String()
+	conn.connector, conn.functions = c, conn.xids()
 	if err := conn.checkSession(ctx); err != nil {
 		conn.kill(ctx)
 		return nil, &connectError{cause: err}

@@ -40,10 +40,18 @@
 // # Failures
 //
 // A statement that commits by itself and whose reply is lost has an unknown outcome: it
-// is never sent a second time, whether it reads or writes. The same goes for
-// COMMIT. Inside a transaction a lost connection is only that, as the server
-// rolls back. A connection that is found closed before a statement is sent
-// is replaced without a word.
+// is never sent a second time, whether it reads or writes. Inside a transaction
+// a lost connection is only that, as the server rolls back. A connection that is
+// found closed before a statement is sent is replaced without a word.
+//
+// A COMMIT whose reply is lost is not sent again either. The server is asked what
+// became of the transaction, on another connection and within the time limit of
+// the COMMIT, or 150 ms more if that is used up. So Commit returns nil if it was
+// committed, and an error that says so if it was rolled back. Its outcome is
+// unknown if the server does not answer in time, has been restarted, or is
+// another one by now, and if the transaction has written no row: that has no id
+// to ask for. The id is learned before each COMMIT, which costs a round trip;
+// read-only transactions do without.
 //
 // When the context of a statement ends, the statement is cancelled on the
 // server and the connection is kept. If the server does not answer to that
@@ -52,6 +60,13 @@
 //
 // A connection that takes longer than the caller can wait is finished in the
 // background, and serves the next caller.
+//
+// # Two-phase commit
+//
+// Transactions are prepared with PREPARE TRANSACTION, if max_prepared_transactions
+// of the server is not 0. A PREPARE TRANSACTION, COMMIT PREPARED or ROLLBACK PREPARED
+// whose reply is lost has an unknown outcome: the server's list of what is
+// prepared tells.
 //
 // # Beneath
 //

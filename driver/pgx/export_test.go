@@ -11,6 +11,12 @@ var NewConfig = newConfig
 // MayCommit reports whether a statement may end a transaction.
 var MayCommit = mayCommit
 
+// XIDFunctions returns the functions about transactions of a server's version.
+func XIDFunctions(version string) (current, status string) {
+	f := newXIDFunctions(version)
+	return f.current, f.status
+}
+
 // SetSpareLife sets how long a connection waits for a caller.
 func SetSpareLife(c sqldriver.Connector, life time.Duration) {
 	if c, ok := c.(*connector); ok {

@@ -22,6 +22,7 @@ const cancelCode = 80877102
 // are set before the first connection.
 type relay struct {
 	upstream string
+	moved    string        // Where connections after the first go, unless empty.
 	delay    time.Duration // Before each connection is forwarded.
 
 	// Requests to cancel reach the server this late. The client sees the
@@ -75,6 +76,7 @@ func (r *relay) serve(client net.Conn) {
 	if err != nil {
 		return
 	}
+	upstream := r.upstream
 	if binary.BigEndian.Uint32(first[4:]) == cancelCode {
 		r.cancels.Add(1)
 		if r.answerEarly {
@@ -82,12 +84,14 @@ func (r *relay) serve(client net.Conn) {
 		}
 		time.Sleep(r.cancelDelay)
 	} else {
-		r.conns.Add(1)
+		if r.conns.Add(1) > 1 && r.moved != "" {
+			upstream = r.moved
+		}
 		m := first[:n]
 		r.startMessage.Store(&m)
 		time.Sleep(r.delay)
 	}
-	server, err := net.Dial("tcp", r.upstream)
+	server, err := net.Dial("tcp", upstream)
 	if err != nil || !r.keep(server) {
 		return
 	}

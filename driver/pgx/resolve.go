@@ -3,7 +3,6 @@ package pgx
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"time"
@@ -16,43 +15,12 @@ const (
 	// resolveLimit is how long the server may take to tell, if the COMMIT
 	// itself has used up its time.
 	resolveLimit = 150 * time.Millisecond
-	resolvePause = 5 * time.Millisecond
+
+	// Between two questions. Most transactions are over at once; a server that
+	// is down is not to be flooded with connections.
+	minResolvePause = 5 * time.Millisecond
+	maxResolvePause = 160 * time.Millisecond
 )
-
-// xidVersion finds the version of a server that has the functions for it.
-var xidVersion = regexp.MustCompile(`^(\d+)(?:\.\d+)*(?: \(.*\))?$`)
-
-// canTell reports whether the server is a PostgreSQL that can be asked. On
-// one that is not, the question would abort the transaction.
-func (c *conn) canTell() bool {
-	m := xidVersion.FindStringSubmatch(c.pgc.ParameterStatus("server_version"))
-	if m == nil || c.pgc.ParameterStatus("crdb_version") != "" {
-		return false
-	}
-	major, err := strconv.Atoi(m[1])
-	return err == nil && major >= 13
-}
-
-// learnXID asks for the id of the transaction, which is empty if it has
-// written nothing.
-func (t *tx) learnXID(ctx context.Context) (string, error) {
-	if t.readOnly || t.conn.pgc.TxStatus() != statusInTx || !t.conn.canTell() {
-		return "", nil
-	}
-	return single(ctx, t.conn, "select pg_current_xact_id_if_assigned()")
-}
-
-// single returns the only value of a query's result; null is empty.
-func single(ctx context.Context, c *conn, query string) (string, error) {
-	results, err := c.pgc.Exec(ctx, query).ReadAll()
-	if err != nil {
-		return "", err
-	}
-	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != 1 {
-		return "", errors.New("pgx: unexpected answer to " + query)
-	}
-	return string(results[0].Rows[0][0]), nil
-}
 
 // What became of a transaction.
 const (
@@ -62,16 +30,89 @@ const (
 
 var errAborted = errors.New("the server says that the transaction was rolled back")
 
+// xidFunctions are the names of a server's functions that tell the id of the
+// transaction, and what became of one. They are empty if it has none.
+type xidFunctions struct{ current, status string }
+
+// xidVersion finds the version of a server that is a PostgreSQL.
+var xidVersion = regexp.MustCompile(`^(\d+)(?:\.\d+)*(?: \(.*\))?$`)
+
+// newXIDFunctions goes by the version that a server tells. Calling what one
+// does not have would abort the transaction.
+func newXIDFunctions(version string) xidFunctions {
+	m := xidVersion.FindStringSubmatch(version)
+	if m == nil {
+		return xidFunctions{}
+	}
+	major, err := strconv.Atoi(m[1])
+	switch {
+	case err != nil || major < 10:
+		return xidFunctions{}
+	case major < 13:
+		return xidFunctions{current: "txid_current_if_assigned", status: "txid_status"}
+	}
+	return xidFunctions{current: "pg_current_xact_id_if_assigned", status: "pg_xact_status"}
+}
+
+// xids returns the functions of the connection's server.
+func (c *conn) xids() xidFunctions {
+	if c.pgc.ParameterStatus("crdb_version") != "" {
+		return xidFunctions{}
+	}
+	return newXIDFunctions(c.pgc.ParameterStatus("server_version"))
+}
+
+// A mark is what a transaction is found by once its connection is lost. Xid is
+// empty if it cannot be.
+type mark struct {
+	xid     string
+	started string // When the server was: see startedSQL.
+}
+
+// startedSQL tells servers apart. Behind the same address there may be another
+// one now, after a failover for instance, which has given the same id to
+// another transaction. A standby that took over differs in nothing else that
+// is as cheap to ask for.
+const startedSQL = "extract(epoch from pg_postmaster_start_time())"
+
+// mark asks for the transaction's. One without an id has written nothing, but
+// its COMMIT may still have effects: a notification, or a COMMIT elsewhere by
+// a foreign data wrapper. So nobody can tell what became of it.
+func (t *tx) mark(ctx context.Context) (mark, error) {
+	if t.readOnly || t.conn.pgc.TxStatus() != statusInTx || t.conn.functions.current == "" {
+		return mark{}, nil
+	}
+	row, err := single(ctx, t.conn, "select "+t.conn.functions.current+"(), "+startedSQL, 2)
+	if err != nil {
+		return mark{}, err
+	}
+	return mark{xid: string(row[0]), started: string(row[1])}, nil
+}
+
+// single returns the only row of a query's result. Null is empty there.
+func single(ctx context.Context, c *conn, query string, columns int) ([][]byte, error) {
+	results, err := c.pgc.Exec(ctx, query).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || len(results[0].Rows[0]) != columns {
+		return nil, errors.New("pgx: unexpected answer to " + query)
+	}
+	return results[0].Rows[0], nil
+}
+
 // resolve turns the unknown outcome of a COMMIT into what the server says
 // that it was, or leaves it as it is if the server cannot be asked in time.
 func (t *tx) resolve(start time.Time, lost error) error {
-	if t.xid == "" {
+	if t.marked.xid == "" {
 		return lost
 	}
-	left := max(time.Until(start.Add(t.limit)), resolveLimit)
+	inside := time.Until(start.Add(t.limit))
+	// A COMMIT that hung gets a little more, but all in all no more than that.
+	left := min(max(inside, resolveLimit), inside+resolveLimit)
 	ctx, cancel := context.WithTimeout(context.Background(), left)
 	defer cancel()
-	switch t.conn.outcome(ctx, t.xid) {
+	switch t.conn.outcome(ctx, t.marked) {
 	case xactCommitted:
 		return nil
 	case xactAborted:
@@ -80,33 +121,39 @@ func (t *tx) resolve(start time.Time, lost error) error {
 	return lost
 }
 
-// outcome asks on a connection of its own, until it is known or ctx ends.
-func (c *conn) outcome(ctx context.Context, xid string) string {
+// outcome asks until it is known or ctx ends. Then it is empty.
+func (c *conn) outcome(ctx context.Context, m mark) string {
+	pause := minResolvePause
 	for ctx.Err() == nil {
-		status, err := c.ask(ctx, xid)
+		status, err := c.ask(ctx, m)
 		if err == nil && (status == xactCommitted || status == xactAborted) {
 			return status
 		}
-		pause := time.NewTimer(resolvePause)
 		select {
-		case <-pause.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
-			pause.Stop()
 		}
+		pause = min(2*pause, maxResolvePause)
 	}
 	return ""
 }
 
-// ask asks the server that the lost connection was to. Another one, behind the
-// same URL, would know of other transactions with the same ids.
-func (c *conn) ask(ctx context.Context, xid string) (string, error) {
+// ask asks on a connection of its own, so that it need not wait for one of the
+// pool. The answer of another server than the transaction's is null.
+func (c *conn) ask(ctx context.Context, m mark) (string, error) {
 	dc, err := c.connector.dial(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer dc.kill(ctx)
-	if here, there := dc.pgc.Conn().RemoteAddr().String(), c.server; here != there {
-		return "", fmt.Errorf("pgx: %s is another server than %s", here, there)
+	// The end of a context would be answered with a request to cancel the
+	// question, and there is no time to wait for that.
+	deadline, _ := ctx.Deadline()
+	_ = dc.pgc.Conn().SetDeadline(deadline)
+	row, err := single(context.Background(), dc, "select case when "+startedSQL+" = "+m.started+
+		" then "+c.functions.status+"('"+m.xid+"') end", 1)
+	if err != nil {
+		return "", err
 	}
-	return single(ctx, dc, "select case when pg_is_in_recovery() then '' else pg_xact_status('"+xid+"') end")
+	return string(row[0]), nil
 }

@@ -24,7 +24,7 @@ type tx struct {
 	limit    time.Duration
 	readOnly bool
 	branch   *driver.Branch // Nil unless it may be prepared.
-	xid      string         // Known when the COMMIT is sent; empty if nothing was written.
+	marked   mark           // Known when the COMMIT is sent.
 }
 
 // Begin is BeginTx with neither context nor options.
@@ -131,7 +131,7 @@ func (t *tx) prologue(ctx context.Context, want string) (err error) {
 	if want != "COMMIT" {
 		return nil
 	}
-	if t.xid, err = t.learnXID(ctx); err == nil {
+	if t.marked, err = t.mark(ctx); err == nil {
 		return nil
 	}
 	err = t.conn.failed(ctx, statement{query: "select", inTx: true}, err)

@@ -15,46 +15,6 @@ import (
 	"github.com/echobun/echobun/internal/wire"
 )
 
-func TestCommitLost(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name  string
-		mode  cutproxy.Mode
-		rows  int
-		class driver.Class
-		alone bool // The server cannot be asked.
-	}{
-		{name: "reply", mode: cutproxy.DropReply, rows: 1},
-		{name: "request", mode: cutproxy.DropRequest, rows: 0, class: driver.DoomsTx | driver.Unavailable},
-		{name: "no answer", mode: cutproxy.HangReply, rows: 1},
-		{name: "reply, and nobody to ask", mode: cutproxy.DropReply, rows: 1, class: driver.OutcomeUnknown, alone: true},
-		{name: "request, and nobody to ask", mode: cutproxy.DropRequest, rows: 0, class: driver.OutcomeUnknown, alone: true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			db, beside, p := proxied(t, "")
-			const limit = 600 * time.Millisecond
-			tx, err := db.BeginTx(wire.WithCommitTimeout(t.Context(), limit), nil)
-			require.NoError(t, err)
-			exec(t, tx, "INSERT INTO writes (n) VALUES (1)")
-			if c.alone {
-				p.ArmN(-1, c.mode, "commit", "user")
-			} else {
-				p.Arm(c.mode, "commit")
-			}
-			start := time.Now()
-			err = tx.Commit()
-			require.Less(t, time.Since(start), limit+2*time.Second, "a machine that is busy has its own delays")
-			p.Disarm()
-			require.Equal(t, c.class, pgxDriver(t).Classify(err), err)
-			require.Equal(t, c.class == 0, err == nil, err)
-			require.Equal(t, c.rows, count(t, beside, "writes"))
-			require.Zero(t, db.Stats().InUse)
-			exec(t, db, "SELECT 1")
-		})
-	}
-}
-
 func TestCommitAndRollbackHang(t *testing.T) {
 	t.Parallel()
 	const limit = time.Second
@@ -238,22 +198,4 @@ func TestRowsLeftOpen(t *testing.T) {
 	require.NoError(t, rows.Err())
 	exec(t, tx, "SELECT 1")
 	require.NoError(t, tx.Commit())
-}
-
-// The server answers PREPARE TRANSACTION of a transaction that has failed with
-// success, and prepares nothing.
-func TestPrepareAborted(t *testing.T) {
-	t.Parallel()
-	db := open(t, dbtest.Postgres(t).URL(), "")
-	b := &driver.Branch{ID: "aborted", Prepare: true}
-	tx, err := db.BeginTx(driver.WithBranch(t.Context(), b), nil)
-	require.NoError(t, err)
-	_, err = tx.ExecContext(t.Context(), "SELECT 1/0")
-	require.Error(t, err)
-	err = tx.Commit()
-	require.ErrorIs(t, err, jackc.ErrTxCommitRollback)
-	require.ErrorContains(t, err, "PREPARE TRANSACTION")
-	var prepared int
-	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_prepared_xacts WHERE gid = 'aborted'").Scan(&prepared))
-	require.Zero(t, prepared)
 }
