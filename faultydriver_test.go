@@ -39,9 +39,11 @@ func init() { //nolint:gochecknoinits // As a driver package does.
 // A plan says which operation fails, counted over all connections that have it.
 type plan struct {
 	mu      sync.Mutex // Protects what follows.
-	n       int        // The first operation that fails; zero means none.
+	n       int        // The first operation that fails; zero means none, less than zero all up to it.
 	forever bool       // So do all after it.
 	lost    bool       // It is done, and the answer lost.
+	only    string     // If set, the one operation that is counted, with its bind.
+	cause   error      // If set, what the server says.
 	count   int
 	failed  []string // Binds and operations that have failed.
 	ops     []string
@@ -56,6 +58,25 @@ func (p *plan) set(n int, forever, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.n, p.forever, p.lost, p.count, p.failed, p.ops = n, forever, lost, 0, nil, nil
+	p.only, p.cause = "", nil
+}
+
+// refuse has the server say cause to the first n of an operation.
+func (p *plan) refuse(only string, n int, cause error) {
+	p.set(-n, false, false)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.only, p.cause = only, cause
+}
+
+// fault is the error of an operation that is not done.
+func (p *plan) fault() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cause == nil {
+		return errFault
+	}
+	return fmt.Errorf("%w: %w", errFault, p.cause)
 }
 
 // untouched reports whether nothing has failed.
@@ -76,9 +97,12 @@ func (p *plan) firstFailed() string {
 func (p *plan) next(bind, op string) (fails, done bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.only != "" && p.only != bind+" "+op {
+		return false, false
+	}
 	p.count++
 	p.ops = append(p.ops, bind+" "+op)
-	if p.n == 0 || p.count < p.n || p.count > p.n && !p.forever {
+	if p.n == 0 || p.count < p.n || p.n > 0 && p.count > p.n && !p.forever || p.n < 0 && p.count > -p.n {
 		return false, false
 	}
 	p.failed = append(p.failed, bind)
@@ -99,7 +123,7 @@ func faulty[T any](c *faultyConn, op string, do func() (T, error)) (T, error) {
 		c.broken = true
 		return none, wire.OutcomeUnknown(errFault)
 	}
-	return none, errFault
+	return none, c.plan.fault()
 }
 
 type faultyConnector struct {

@@ -112,12 +112,21 @@ func (b *faultyBank) requireTruth(t *testing.T, status int, name string, twoPhas
 		return
 	}
 	require.Error(t, b.err)
-	key := b.plan.firstFailed()
-	want := fmt.Sprintf("bind %q", key)
+	require.ErrorContains(t, b.err, nameOf(b.plan.firstFailed()))
+	b.requireRows(t, rows, twoPhase)
+}
+
+// nameOf is what errors call a bind.
+func nameOf(key string) string {
 	if key == "" {
-		want = "default bind"
+		return "default bind"
 	}
-	require.ErrorContains(t, b.err, want)
+	return fmt.Sprintf("bind %q", key)
+}
+
+// requireRows asserts that the binds with rows are those that the error tells of.
+func (b *faultyBank) requireRows(t *testing.T, rows []string, twoPhase bool) {
+	t.Helper()
 	var partial *echobun.CommitError
 	switch {
 	case twoPhase && errors.Is(b.err, echobun.ErrOutcomeUnknown):

@@ -1,0 +1,205 @@
+package echobun_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun"
+)
+
+// However a nested function leaves, what it did is gone, and the outer
+// transaction goes on as if it had not been tried.
+func TestNestedTxHoweverItEnds(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	for name, leave := range map[string]func(cancel context.CancelFunc) error{
+		"error":     func(context.CancelFunc) error { return errOfFn },
+		"panic":     func(context.CancelFunc) error { panic("leave") },
+		"Goexit":    func(context.CancelFunc) error { runtime.Goexit(); return nil },
+		"cancelled": func(cancel context.CancelFunc) error { cancel(); return nil },
+	} {
+		require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+			if _, err := tx.NewInsert().Model(&Debit{Name: name + " before"}).Exec(ctx); err != nil {
+				return err
+			}
+			third := func(ctx context.Context, tx *echobun.Session) error {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				return tx.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+					if err := insertAll(ctx, tx, name+" third"); err != nil {
+						t.Error(err)
+					}
+					return leave(cancel)
+				})
+			}
+			var gone sync.WaitGroup
+			gone.Go(func() { // Goexit ends a goroutine.
+				defer func() { _ = recover() }()
+				err := tx.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+					if err := insertAll(ctx, tx, name+" second"); err != nil {
+						t.Error(err)
+					}
+					return third(ctx, tx)
+				})
+				if err == nil {
+					t.Error(name, "is no error")
+				}
+			})
+			gone.Wait()
+			return insertAll(ctx, tx, name+" after")
+		}), name)
+		requireAtRest(t, x)
+		requireNamed(t, x, name+" before", 1, 0, 0)
+		requireNamed(t, x, name+" second", 0, 0, 0)
+		requireNamed(t, x, name+" third", 0, 0, 0)
+		requireNamed(t, x, name+" after", 1, 1, 1)
+	}
+}
+
+// A nested transaction whose context ends while the server works is rolled
+// back, and the outer one goes on.
+func TestNestedTxIsCancelledInAStatement(t *testing.T) {
+	t.Parallel()
+	slow := map[string]string{
+		"pg":     "SELECT pg_sleep(20)",
+		"mysql":  "SELECT SLEEP(20)",
+		"sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n",
+	}
+	perDatabase(t, []any{(*Debit)(nil)}, func(t *testing.T, x *echobun.Extension) {
+		ctx, s := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		start := time.Now()
+		err := s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+			if _, err := tx.NewInsert().Model(&Debit{Name: "before"}).Exec(ctx); err != nil {
+				return err
+			}
+			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			defer cancel()
+			err := tx.RunInTx(short, nil, func(ctx context.Context, tx *echobun.Session) error {
+				if _, err := tx.NewInsert().Model(&Debit{Name: "inside"}).Exec(ctx); err != nil {
+					return err
+				}
+				var none any
+				return tx.NewRaw(slow[x.Engine().Dialect().Name().String()]).Scan(ctx, &none)
+			})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			_, err = tx.NewInsert().Model(&Debit{Name: "after"}).Exec(ctx)
+			return err
+		})
+		require.NoError(t, err)
+		require.Less(t, time.Since(start), 10*time.Second)
+		requireAtRest(t, x)
+		for name, want := range map[string]int{"before": 1, "inside": 0, "after": 1} {
+			n, err := s.NewSelect().Model((*Debit)(nil)).Where("name = ?", name).Count(ctx)
+			require.NoError(t, err)
+			require.EqualValues(t, want, n, name)
+		}
+	})
+}
+
+// Two hundred nested transactions leave no more savepoints open than one.
+func TestNestedTxDoesNotGrow(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		open := func() (n int) { // Each savepoint that is open has a context of this name.
+			const query = "SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'CurTransactionContext'"
+			require.NoError(t, tx.NewRaw(query).Scan(ctx, &n))
+			return n
+		}
+		before := open()
+		for i := range 200 {
+			err := tx.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+				if _, err := tx.NewInsert().Model(&Debit{Name: fmt.Sprint("n", i)}).Exec(ctx); err != nil {
+					return err
+				}
+				if i%2 == 0 {
+					return errOfFn
+				}
+				return nil
+			})
+			if i%2 == 0 {
+				require.Same(t, errOfFn, err)
+			} else {
+				require.NoError(t, err)
+			}
+		}
+		require.Equal(t, before, open())
+		return nil
+	}))
+	requireAtRest(t, x)
+	requireNamed(t, x, "n0", 0, 0, 0)
+	requireNamed(t, x, "n1", 1, 0, 0)
+}
+
+// What Bun's transactions did inside, committed or healed, goes with the outer one.
+func TestNestedBunTx(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	inside := func(ctx context.Context, tx *echobun.Session, name string) {
+		require.NoError(t, insertAll(ctx, tx, name))
+		for _, key := range []string{"", "auth", "meta"} {
+			table := map[string]string{"": "debits", "auth": "credits", "meta": "notes"}[key]
+			insert := "INSERT INTO " + table + " (name) VALUES (?)"
+			err := tx.Bind(key).RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
+				_, err := btx.NewRaw(insert, name+" rolled back").Exec(ctx)
+				require.NoError(t, err)
+				_, err = btx.NewRaw(insert, name).Exec(ctx)
+				return err
+			})
+			require.ErrorIs(t, err, echobun.ErrUnique, key)
+
+			btx, err := tx.Bind(key).BeginTx(ctx, nil)
+			require.NoError(t, err)
+			_, err = btx.NewRaw(insert, name+" rolled back").Exec(ctx)
+			require.NoError(t, err)
+			require.NoError(t, btx.Rollback())
+			require.NoError(t, tx.Bind(key).RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
+				_, err := btx.NewRaw(insert, name+" committed").Exec(ctx)
+				return err
+			}))
+		}
+	}
+	require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		inside(ctx, tx, "kept")
+		return nil
+	}))
+	require.Same(t, errOfFn, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		inside(ctx, tx, "gone")
+		return errOfFn
+	}))
+	requireAtRest(t, x)
+	for name, n := range map[string]int{"kept": 1, "kept committed": 1, "kept rolled back": 0, "gone": 0, "gone committed": 0, "gone rolled back": 0} {
+		requireNamed(t, x, name, n, n, n)
+	}
+}
+
+// The end of the outer context rolls back what is nested too, and says so.
+func TestNestedTxEndsWithTheOuterContext(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	outer, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := s.RunInTx(outer, nil, func(ctx context.Context, tx *echobun.Session) error {
+		return tx.RunInTx(context.WithoutCancel(ctx), nil, func(ctx context.Context, tx *echobun.Session) error {
+			require.NoError(t, insertAll(ctx, tx, "nested"))
+			cancel()
+			require.Eventually(t, func() bool {
+				err := insertAll(ctx, tx, fmt.Sprint("late", time.Now().UnixNano()))
+				return errors.Is(err, echobun.ErrTxDoomed) && errors.Is(err, context.Canceled)
+			}, 5*time.Second, time.Millisecond)
+			return nil
+		})
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	requireAtRest(t, x)
+	requireNamed(t, x, "nested", 0, 0, 0)
+}
