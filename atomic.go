@@ -37,29 +37,34 @@ func newAtomicResponse(w http.ResponseWriter, t *transaction, commits func(int) 
 // begin ends the transaction, once, because the response begins. Statements
 // after it are a new one. The error is that of the commit.
 func (r *atomicResponse) begin(status int) error {
+	after, failed := r.beginOnce(status)
+	r.committed(after) // Without mu: one of them may write.
+	return failed
+}
+
+func (r *atomicResponse) beginOnce(status int) (after []func(context.Context), failed error) {
 	r.mu.Lock()
-	var after []func(context.Context)
+	defer r.mu.Unlock()
 	if !r.settled && !r.done {
 		if after = r.settle(status); r.failed == nil {
 			r.t.renew()
 		}
 	}
-	failed := r.failed
-	r.mu.Unlock()
-	r.committed(after) // Without mu: one of them may write.
-	return failed
+	return after, r.failed
 }
 
 // settle commits or rolls back, as the status says, and returns what waits for
 // the commit. It needs mu.
 func (r *atomicResponse) settle(status int) (after []func(context.Context)) {
 	r.settled = true
+	r.failed = errPanicked // Unless what follows returns.
 	if r.kept = r.commits(status); r.kept {
 		after, r.failed = r.t.end()
-	} else {
-		r.t.app.x.logRollback(r.ctx, r.t.rollback())
+		return after
 	}
-	return after
+	r.t.app.x.logRollback(r.ctx, r.t.rollback())
+	r.failed = nil
+	return nil
 }
 
 func (r *atomicResponse) committed(after []func(context.Context)) {
@@ -71,15 +76,14 @@ func (r *atomicResponse) committed(after []func(context.Context)) {
 // end ends the transaction after the handler, which wrote what it had to
 // write, with this status, and returned err. It returns the request's error.
 func (r *atomicResponse) end(status int, err error) error {
-	r.mu.Lock()
-	after, err := r.endLocked(status, err)
-	r.mu.Unlock()
+	after, err := r.endOnce(status, err)
 	r.committed(after)
 	return err
 }
 
-// endLocked is end for who holds mu.
-func (r *atomicResponse) endLocked(status int, err error) (after []func(context.Context), _ error) {
+func (r *atomicResponse) endOnce(status int, err error) (after []func(context.Context), _ error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
 	case r.failed != nil:
 		return nil, r.failed

@@ -40,13 +40,20 @@ func (h *handle) beginTx(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, d
 // beginDetached begins a transaction that lives as long as life, or until
 // done is called. The context cancels BEGIN and nothing after it.
 func (e *engine) beginDetached(ctx, life context.Context, db beginner, opts *sql.TxOptions) (tx bun.Tx, done func(), err error) {
-	if ctx.Done() == nil && life.Done() == nil {
+	if ctx.Done() == nil && life.Done() == nil && !e.hooked {
 		return e.beginAttached(ctx, db, opts)
 	}
 	own, cancel := context.WithCancelCause(detached{life, ctx})
 	disarm := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
+	returned := false
+	defer func() {
+		if !returned {
+			cancel(errPanicked) // Nobody else has what may have begun.
+		}
+	}()
 
 	tx, w, err := e.begin(own, db, opts) //nolint:contextcheck // It is detached from ctx on purpose.
+	returned = true
 	inTime := disarm()
 	if err == nil && inTime {
 		return tx, func() { cancel(nil) }, nil
@@ -65,7 +72,8 @@ func (e *engine) beginDetached(ctx, life context.Context, db beginner, opts *sql
 	return bun.Tx{}, nil, e.wrap("BEGIN", e.overtaken(err))
 }
 
-// beginAttached is beginDetached for a context that cannot end.
+// beginAttached is beginDetached for a context that cannot end, and an engine
+// without hooks, which could panic.
 func (e *engine) beginAttached(ctx context.Context, db beginner, opts *sql.TxOptions) (bun.Tx, func(), error) {
 	tx, w, err := e.begin(ctx, db, opts)
 	if err == nil {
@@ -138,25 +146,32 @@ func (h *handle) runNested(ctx context.Context, opts *sql.TxOptions, fn func(con
 	if err != nil {
 		return err
 	}
-	committing := false
+	returned := false
 	rollback := func() error {
-		err := h.e.wrap("ROLLBACK TO", tx.Rollback())
-		if err == nil {
-			h.s.level.heal(b, failures)
-		}
+		err := errPanicked // Unless Bun returns.
+		defer func() {
+			if err == nil {
+				h.s.level.heal(b, failures)
+			} else {
+				h.s.level.failed(b, err)
+			}
+		}()
+		err = h.e.wrap("ROLLBACK TO", tx.Rollback())
 		return err
 	}
 	defer func() {
-		if !committing {
+		if !returned {
 			h.s.app.x.logRollback(ctx, rollback())
 		}
 	}()
 	err = fn(ctx, tx)
-	committing = true
 	if err != nil {
+		returned = true
 		return joinBehind(h.txError(err), rollback())
 	}
-	return h.e.wrap("RELEASE", tx.Commit())
+	err = h.e.wrap("RELEASE", tx.Commit())
+	returned = true
+	return err
 }
 
 // txError returns the error of fn as it is, unless it is a driver's or comes

@@ -9,7 +9,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -26,10 +25,11 @@ type branch struct {
 	mu     sync.Mutex // Held while the branch begins, sets savepoints, or ends. Protects what follows.
 	begun  bool
 	over   bool
-	tx     bun.Tx    // Set once it has begun.
-	conn   *bun.Conn // Of tx, where the branch has to hold on to it; else nil.
-	cancel func()    // Forgets the context that tx lives on.
-	marks  []*level  // The nested levels that have a savepoint here, outermost first.
+	tx     bun.Tx          // Set once it has begun.
+	conn   *bun.Conn       // Of tx, where the branch has to hold on to it; nil again when it is given back.
+	cancel func()          // Forgets the context that tx lives on.
+	late   <-chan struct{} // Closed when the driver has ended tx, if that takes too long.
+	marks  []*level        // The nested levels that have a savepoint here, outermost first.
 
 	// Of a two-phase transaction.
 	part   *driver.Branch // Nil if the branch cannot be prepared.
@@ -88,12 +88,20 @@ func (b *branch) beginPinned(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer b.unlessBegun(conn)
 	if err := b.beginOn(ctx, conn); err != nil {
-		_ = conn.Close()
 		return err
 	}
 	b.conn = &conn
 	return nil
+}
+
+// unlessBegun gives a connection back that the branch has not begun on, also
+// when a query hook panics.
+func (b *branch) unlessBegun(conn bun.Conn) {
+	if b.conn == nil {
+		_ = conn.Close()
+	}
 }
 
 // mark sets the savepoints that l needs.
@@ -126,7 +134,7 @@ func (b *branch) revert(l *level) error {
 
 // unmark ends the savepoints of l and those inside, whatever becomes of the
 // context of who asks for it.
-func (b *branch) unmark(l *level, statements ...string) error {
+func (b *branch) unmark(l *level, statements ...string) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := slices.Index(b.marks, l)
@@ -137,14 +145,22 @@ func (b *branch) unmark(l *level, statements ...string) error {
 	if b.t.isDoomed() {
 		return nil // There are no savepoints any more, or they do not matter.
 	}
+	returned := false
+	defer func() {
+		if !returned {
+			b.t.doomWith(errPanicked) // Nobody knows how far it got.
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), max(b.t.opts.commitTimeout()-hangUpLimit, afterLimit))
 	defer cancel()
 	for _, query := range statements {
-		if _, err := b.tx.ExecContext(ctx, query); err != nil {
-			return b.e.wrap(operation(query), err)
+		if _, err = b.tx.ExecContext(ctx, query); err != nil {
+			err = b.e.wrap(operation(query), err)
+			break
 		}
 	}
-	return nil
+	returned = true
+	return err
 }
 
 // isDoomed reports whether the whole transaction can only roll back.
@@ -158,69 +174,6 @@ func (b *branch) hasBegun() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.begun
-}
-
-// commit commits the branch. Its time limit is the driver's affair; on an
-// engine of the user's own it is kept here.
-func (b *branch) commit() error {
-	return b.end("COMMIT", func() error {
-		if b.e.owned {
-			return b.tx.Commit()
-		}
-		return b.e.unknownCommit(b.inTime(b.tx.Commit))
-	})
-}
-
-// rollback rolls the branch back. A transaction that is gone already is no error.
-func (b *branch) rollback() error {
-	return b.end("ROLLBACK", func() error {
-		err := b.tx.Rollback()
-		if errors.Is(err, sql.ErrTxDone) {
-			return nil
-		}
-		return err
-	})
-}
-
-// end ends the branch by how and gives its connection back, or throws it away
-// if how failed: nobody knows then what state it is in.
-func (b *branch) end(op string, how func() error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over || !b.begun {
-		b.over = true
-		return nil
-	}
-	b.over = true
-	err := b.e.wrap(op, how())
-	b.cancel()
-	if b.conn != nil {
-		giveBack(b.conn, err)
-	}
-	return err
-}
-
-// giveBack returns a pinned connection to its pool, or closes it if there was an error.
-func giveBack(conn *bun.Conn, err error) {
-	if err != nil {
-		_ = conn.Raw(func(any) error { return sqldriver.ErrBadConn })
-	}
-	_ = conn.Close()
-}
-
-// inTime runs commit, for no longer than the transaction's limit. A driver
-// that takes longer goes on alone.
-func (b *branch) inTime(commit func() error) error {
-	answer := make(chan error, 1)
-	go func() { answer <- commit() }()
-	timer := time.NewTimer(b.t.opts.commitTimeout())
-	defer timer.Stop()
-	select {
-	case err := <-answer:
-		return err
-	case <-timer.C:
-		return context.DeadlineExceeded
-	}
 }
 
 // unknownCommit gives the error of a COMMIT that the server has not sent the

@@ -28,11 +28,8 @@ func (b *branch) beginTwoPhase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.beginPreparable(ctx, tp, conn); err != nil || b.conn == nil {
-		_ = conn.Close()
-		return err
-	}
-	return nil
+	defer b.unlessBegun(conn)
+	return b.beginPreparable(ctx, tp, conn)
 }
 
 // beginPreparable begins on conn, if its server can prepare transactions.
@@ -135,14 +132,15 @@ func (b *branch) rollbackPrepared(ctx context.Context) error {
 	return b.finish(ctx, "ROLLBACK PREPARED", driver.TwoPhase.RollbackPrepared)
 }
 
+// A finisher is CommitPrepared or RollbackPrepared.
+type finisher func(tp driver.TwoPhase, ctx context.Context, conn bun.Conn, id string) error
+
 // finish ends the prepared branch on its own connection, or on another one if
-// that is lost. There, MySQL knows nothing of the branch as long as it has not
-// noticed that the connection is lost: only what is not prepared any more has
-// been finished, by somebody who recovers.
-func (b *branch) finish(ctx context.Context, op string, how func(driver.TwoPhase, context.Context, bun.Conn, string) error) error {
-	tp := b.e.twoPhase()
-	err := how(tp, ctx, *b.conn, b.part.ID)
+// that is lost.
+func (b *branch) finish(ctx context.Context, op string, how finisher) error {
+	err := how(b.e.twoPhase(), ctx, *b.conn, b.part.ID)
 	giveBack(b.conn, err)
+	b.conn = nil
 	if err == nil || errors.Is(err, driver.ErrNotPrepared) || ctx.Err() != nil {
 		return err
 	}
@@ -150,14 +148,23 @@ func (b *branch) finish(ctx context.Context, op string, how func(driver.TwoPhase
 	if pinErr != nil {
 		return b.e.wrap(op, err)
 	}
+	return b.e.wrap(op, b.finishOn(ctx, conn, how))
+}
+
+// finishOn is finish on another connection. MySQL knows nothing of the branch
+// there as long as it has not noticed that its own is lost: only what is not
+// prepared any more has been finished, by somebody who recovers.
+func (b *branch) finishOn(ctx context.Context, conn bun.Conn, how finisher) (err error) {
+	tp := b.e.twoPhase()
+	err = errPanicked // Unless how returns.
+	defer func() { giveBack(&conn, err) }()
 	err = how(tp, ctx, conn, b.part.ID)
 	if errors.Is(err, driver.ErrNotPrepared) {
 		if ids, listErr := tp.Prepared(ctx, conn); listErr != nil || slices.Contains(ids, b.part.ID) {
 			err = errHeld
 		}
 	}
-	giveBack(&conn, err)
-	return b.e.wrap(op, err)
+	return err
 }
 
 var errHeld = errors.New("it belongs to a connection that is still open")
@@ -165,4 +172,5 @@ var errHeld = errors.New("it belongs to a connection that is still open")
 // giveUp gives the connection of a prepared branch up, which stays prepared.
 func (b *branch) giveUp() {
 	giveBack(b.conn, ErrOutcomeUnknown)
+	b.conn = nil
 }

@@ -7,11 +7,19 @@ import (
 // commitAll commits the branches one after the other. After the first that
 // fails, the others roll back.
 func commitAll(branches []*branch) error {
+	returned := false
+	defer func() {
+		if !returned { // A query hook panicked. Those that have committed are over.
+			_ = rollbackAll(branches)
+		}
+	}()
 	for i, b := range branches {
 		if err := b.commit(); err != nil {
+			returned = true
 			return commitFailed(branches, i, err)
 		}
 	}
+	returned = true
 	return nil
 }
 

@@ -28,6 +28,7 @@ type engine struct {
 	db         *bun.DB
 	drv        driver.Driver // Nil if none is known for an engine of the user's own.
 	owned      bool          // New opened the pool, so Close closes it.
+	hooked     bool          // There may be query hooks.
 	unmanaged  bool
 	metadata   *Metadata
 	pool       pool
@@ -63,9 +64,11 @@ func openEngine(x *Extension, r resolved, cfg Config) (*engine, error) {
 		e.drv = driverOf(db.Dialect().Name())
 	}
 
-	for _, hook := range hooksOf(e, r.opts, cfg, x.logger) {
+	hooks := hooksOf(e, r.opts, cfg, x.logger)
+	for _, hook := range hooks {
 		db = db.WithQueryHook(hook)
 	}
+	e.hooked = len(hooks) > 0 || !e.owned
 	e.db = db
 	return e, nil
 }

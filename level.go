@@ -103,13 +103,18 @@ func (l *level) refusal() error {
 
 // branch returns the part of the transaction on an engine, ready for a
 // statement on this level.
-func (l *level) branch(ctx context.Context, e *engine) (*branch, error) {
+func (l *level) branch(ctx context.Context, e *engine) (_ *branch, err error) {
 	b, err := l.find(e)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.ready(ctx, l); err != nil {
-		l.failed(b, err)
+	err = errPanicked // Unless ready returns.
+	defer func() {
+		if err != nil {
+			l.failed(b, err)
+		}
+	}()
+	if err = b.ready(ctx, l); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -178,12 +183,15 @@ func (l *level) countFailures() int {
 	return len(l.failures)
 }
 
-func (l *level) afterCommit(fn func(context.Context)) {
+// afterCommit keeps fn for after the commit. It reports false if that has been
+// done, so that fn is to be called now.
+func (l *level) afterCommit(fn func(context.Context)) bool {
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
 	if !l.over.Load() {
 		l.after = append(l.after, fn)
 	}
+	return !l.t.committed
 }
 
 // release commits a nested transaction: it becomes part of its parent.

@@ -25,12 +25,13 @@ type transaction struct {
 	ending sync.Mutex  // Held from the beginning to the end of commit and rollback.
 	stop   func() bool // Stops watching ctx; nil if that cannot end.
 
-	mu       sync.Mutex // Protects what follows, and the levels' fields below theirs.
-	over     bool
-	used     bool      // There was a statement.
-	branches []*branch // In order of first use.
-	doom     error     // Why nothing but a rollback is left.
-	names    int       // How many savepoints have a name.
+	mu        sync.Mutex // Protects what follows, and the levels' fields below theirs.
+	over      bool
+	used      bool      // There was a statement.
+	committed bool      // On all binds.
+	branches  []*branch // In order of first use.
+	doom      error     // Why nothing but a rollback is left.
+	names     int       // How many savepoints have a name.
 
 	last        *branch // Of a two-phase transaction: the one branch that cannot be prepared, and why.
 	lastRefusal string
@@ -166,6 +167,9 @@ func (t *transaction) end() ([]func(context.Context), error) {
 	if err := how(branches); err != nil {
 		return nil, err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.committed = true
 	return after, nil
 }
 
@@ -184,6 +188,8 @@ func (t *transaction) refusal(inTime bool) error {
 		return t.app.usable()
 	case t.root.child != nil:
 		return &doomedError{cause: errStillOpen}
+	case t.app.x.closed.Load():
+		return ErrClosed
 	}
 	return t.doomError()
 }
@@ -221,7 +227,7 @@ func (t *transaction) renew() {
 	t.ending.Lock()
 	defer t.ending.Unlock()
 	t.mu.Lock()
-	t.over, t.used, t.doom, t.last = false, false, nil, nil
+	t.over, t.used, t.committed, t.doom, t.last = false, false, false, nil, nil
 	t.root.child, t.root.failures = nil, nil
 	if t.id != "" {
 		t.id = newTxID()
@@ -249,15 +255,29 @@ func (t *transaction) isUsed() bool {
 	return t.used
 }
 
-// rollbackAll rolls back on all branches. One that fails does not stop the others.
+// rollbackAll rolls back on all branches. One that fails does not stop the
+// others, nor does a query hook that panics.
 func rollbackAll(branches []*branch) error {
 	var errs []error
-	for _, b := range branches {
-		if err := b.rollback(); err != nil {
+	for i, b := range branches {
+		if err := b.rollbackBefore(branches[i+1:]); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// rollbackBefore rolls back b, and rest too if a hook panics.
+func (b *branch) rollbackBefore(rest []*branch) error {
+	returned := false
+	defer func() {
+		if !returned {
+			_ = rollbackAll(rest)
+		}
+	}()
+	err := b.rollback()
+	returned = true
+	return err
 }
 
 // logRollback logs the failure of a rollback that nobody can be told of.

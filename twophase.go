@@ -48,6 +48,26 @@ func (t *transaction) inTwoPhases() bool {
 // commitTwoPhase commits all branches or none.
 func (t *transaction) commitTwoPhase(branches []*branch) error {
 	p := newTwoPhase(t, branches)
+	returned := false
+	defer func() {
+		if !returned {
+			p.discard() // A query hook panicked.
+		}
+	}()
+	err := p.commit()
+	returned = true
+	return err
+}
+
+// discard leaves everything to recovery, the connections apart.
+func (p *twoPhase) discard() {
+	p.coordinator.discard()
+	for _, b := range p.participants {
+		b.discard()
+	}
+}
+
+func (p *twoPhase) commit() error {
 	failpoint.Hit("begin")
 	if err := p.prepareAll(); err != nil {
 		return joinBehind(err, p.rollback())

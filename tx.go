@@ -126,17 +126,16 @@ func (s *Session) InTx() bool { return s.level != nil }
 // AfterCommit has fn called when the transaction has committed on all binds:
 // to send a mail, to start a job, to invalidate a cache. In a nested
 // transaction it waits for the outermost one; after a rollback, or a commit
-// that failed on any bind, it is never called. Functions run one after the other in the order of the calls, on a
-// context with the values of the transaction's and without its cancellation.
+// that failed on any bind, it is never called. Functions run one after the
+// other in the order of the calls, on a context with the values of the transaction's and without its cancellation.
 // A panic in one is logged, and the others still run.
 //
-// On a session that is in no transaction fn runs at once.
+// On a session that is in no transaction, or whose transaction has committed,
+// fn runs at once.
 func (s *Session) AfterCommit(fn func(ctx context.Context)) {
-	if s.level == nil {
+	if s.level == nil || !s.level.afterCommit(fn) {
 		s.app.x.runAfterCommit(context.WithoutCancel(s.app), fn)
-		return
 	}
-	s.level.afterCommit(fn)
 }
 
 // runAfterCommit calls the functions of AfterCommit.

@@ -119,6 +119,22 @@ func TestTxClosedMeanwhile(t *testing.T) {
 	}
 }
 
+// Who ignores that the extension is closed cannot commit either.
+func TestTxClosedUnnoticed(t *testing.T) {
+	t.Parallel()
+	cfg := threeDatabases(t)
+	sound, x := newExtension(t, cfg, txModels()...), newExtension(t, cfg, txModels()...)
+	soundCtx, _ := newSession(t, sound)
+	require.NoError(t, sound.CreateAll(soundCtx))
+	ctx, s := newSession(t, x)
+	require.ErrorIs(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		require.NoError(t, insertAll(ctx, tx, "unnoticed"))
+		return x.Close()
+	}), echobun.ErrClosed)
+	requireAtRest(t, x)
+	requireNamed(t, sound, "unnoticed", 0, 0, 0)
+}
+
 // A transaction at work with savepoints: each operation of the driver fails
 // in turn.
 func TestFailAtTheNthOfSavepoints(t *testing.T) {

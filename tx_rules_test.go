@@ -695,6 +695,16 @@ func TestAfterCommit(t *testing.T) {
 		return errOfFn
 	}))
 	require.Empty(t, ran)
+
+	// What is asked for after the commit runs at once, also from a function that waited for it.
+	require.NoError(t, s.RunInTx(ctx, nil, func(_ context.Context, tx *echobun.Session) error {
+		tx.AfterCommit(func(context.Context) {
+			ran = append(ran, "first")
+			tx.AfterCommit(func(context.Context) { ran = append(ran, "second") })
+		})
+		return nil
+	}))
+	require.Equal(t, []string{"first", "second"}, ran)
 }
 
 // An engine of the application's own takes part as it is.
