@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,6 +56,12 @@ func TestRandomDeadlines(t *testing.T) {
 				if err := insertAll(ctx, db, c.Param("name")); err != nil {
 					return err
 				}
+				switch rand.IntN(50) {
+				case 0:
+					panic("leave")
+				case 1:
+					runtime.Goexit()
+				}
 				return c.NoContent(http.StatusCreated)
 			}, x.MiddlewareWithConfig(echobun.MiddlewareConfig{Atomic: true}))
 
@@ -91,7 +98,9 @@ func sendAll(t *testing.T, e *echo.Echo, n int, longest time.Duration) map[strin
 					req = req.WithContext(ctx)
 				}
 				rec := httptest.NewRecorder()
-				e.ServeHTTP(rec, req)
+				if !apart(func() { e.ServeHTTP(rec, req) }) {
+					rec.Code = http.StatusInternalServerError
+				}
 				cancel()
 				mu.Lock()
 				reported[name] = rec.Code
