@@ -60,17 +60,23 @@ type appContext struct {
 	x       *Extension
 	session Session
 	request bool        // The middleware made it. Never changes after that.
+	refused bool        // The extension was shutting down. Never changes after it was made.
 	ended   atomic.Bool // Goes from false to true once.
+	queries queries
+	timings atomic.Pointer[timings] // Nil unless somebody wants to know.
 
 	mu     sync.Mutex      // Protects what follows.
 	live   context.Context //nolint:containedctx // Cancelled by end; Bun's transactions derive from it.
 	cancel context.CancelFunc
 	open   []*transaction // Rolled back by end.
+
+	next, previous *appContext // Of those that run; see [running].
 }
 
 func newAppContext(parent context.Context, x *Extension) *appContext {
 	a := &appContext{Context: parent, x: x}
 	a.session.app = a
+	a.refused = !x.running.add(a)
 	return a
 }
 
@@ -83,17 +89,26 @@ func (a *appContext) Value(key any) any {
 }
 
 func (a *appContext) end() {
+	if a.ended.Swap(true) {
+		return
+	}
+	for _, t := range a.stop() {
+		go t.abort(ErrAppContextEnded) // A statement that still runs may take its time.
+	}
+	if !a.refused {
+		a.x.running.remove(a)
+	}
+}
+
+// stop ends Bun's transactions, and returns the others that are open.
+func (a *appContext) stop() (open []*transaction) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-
-	a.ended.Store(true)
 	if a.cancel != nil {
 		a.cancel()
 	}
-	for _, t := range a.open {
-		go t.abort(ErrAppContextEnded) // A statement that still runs may take its time.
-	}
-	a.open = nil
+	open, a.open = a.open, nil
+	return open
 }
 
 // opened has end roll t back, now if that is over.
@@ -136,7 +151,7 @@ func (a *appContext) lifetime() context.Context {
 
 // usable returns why a can't be used any more, or nil.
 func (a *appContext) usable() error {
-	if a.x.closed.Load() {
+	if a.refused || a.x.closed.Load() {
 		return ErrClosed
 	}
 	if a.ended.Load() {

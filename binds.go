@@ -1,6 +1,7 @@
 package echobun
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"time"
@@ -17,7 +18,7 @@ const DefaultBind = ""
 //
 // It reads from JSON and YAML, with the snake_case of its fields as keys or in
 // Flask-SQLAlchemy's words, and from the environment with [ConfigFromEnv].
-// Logger, and the fields TLS, Hooks and DB of [EngineOptions], can only be set
+// Logger, and the fields TLS, Credentials, Hooks and DB of [EngineOptions], can only be set
 // in Go. However it is printed, logged or marshalled, the passwords in its URLs
 // show as ***; but fmt does not ask for that when it prints a struct that holds
 // a Config in an unexported field.
@@ -56,9 +57,29 @@ type Config struct { //nolint:recvcheck // Printing needs values, reading a poin
 	// processes, and keep it. Default: "app".
 	AppName string
 
-	// LogStatements logs the template of every statement, never its
-	// arguments. In text its key is also "echo"; Flask's word: SQLALCHEMY_ECHO.
+	// LogStatements logs every statement, once it is done, with its bind,
+	// template, duration, rows and error. In text its key is also "echo";
+	// Flask's word: SQLALCHEMY_ECHO. Default: false.
 	LogStatements bool
+
+	// SlowQuery logs statements that take at least as long, as warnings,
+	// whether or not LogStatements is set. Default: none.
+	SlowQuery time.Duration
+
+	// LogArgs shows the arguments of statements in the log, in
+	// [Session.Queries] and on the debug page: personal data, passwords,
+	// whatever they are. Default: templates, with placeholders in their place.
+	LogArgs bool
+
+	// RecordQueries keeps the statements of each app context for
+	// [Session.Queries] and for the debug page, the first 1,000 of each. It
+	// costs time and memory: it is for development. Flask's word:
+	// SQLALCHEMY_RECORD_QUERIES.
+	RecordQueries bool
+
+	// LeakThreshold logs a warning, once, for each transaction and each result
+	// set that stays open longer, with the line that has opened it. Default: none.
+	LeakThreshold time.Duration
 
 	// ForeignKeys makes CreateAll add a foreign key for each belongs-to
 	// relation inside a bind. The References of a [Table] are foreign keys
@@ -140,6 +161,18 @@ type EngineOptions struct { //nolint:recvcheck // As Config.
 	// LogStatements, unless it is nil, wins over Config.LogStatements.
 	LogStatements *bool
 
+	// Credentials, unless it is nil, is asked for the user and the password of
+	// each new connection, in place of those in the URL: for tokens that
+	// expire, and for passwords that rotate. It is called from several
+	// goroutines at once; its context ends with ConnectTimeout. An error of it
+	// is the connection's. SQLite has no such thing, and refuses it. Connections
+	// that are open keep what they were opened with, for ConnMaxLifetime.
+	Credentials func(ctx context.Context) (user, password string, err error)
+
+	// Optional makes an outage of this bind degrade [Health], and not fail it.
+	// True in Config.Defaults is true for all.
+	Optional bool
+
 	// Unmanaged makes CreateAll and DropAll leave this bind alone, and refuse
 	// it when they are told its key. True in Config.Defaults is true for all.
 	Unmanaged bool
@@ -149,8 +182,8 @@ type EngineOptions struct { //nolint:recvcheck // As Config.
 	Hooks []bun.QueryHook
 
 	// DB is an engine of your own in place of a URL. It is used as it is and
-	// never closed here. The fields above, apart from LogStatements, Unmanaged
-	// and Hooks, must be zero beside it.
+	// never closed here. The fields above, apart from LogStatements, Optional,
+	// Unmanaged and Hooks, must be zero beside it.
 	//
 	// There is no PoolTimeout on it, a ConnResolver of its own is not asked,
 	// and errors are classified where the session sees them: not those of

@@ -147,7 +147,10 @@ func (d *decoder) configKeys(cfg *Config) []keyReader {
 		{[]string{"app_name"}, into(&cfg.AppName, toString)},
 		{[]string{"log_statements", "echo", "SQLALCHEMY_ECHO"}, into(&cfg.LogStatements, toEcho)},
 		{[]string{"foreign_keys"}, into(&cfg.ForeignKeys, toBool)},
-		{[]string{"SQLALCHEMY_RECORD_QUERIES"}, toUnsupported},
+		{[]string{"slow_query"}, into(&cfg.SlowQuery, toDuration)},
+		{[]string{"log_args"}, into(&cfg.LogArgs, toBool)},
+		{[]string{"record_queries", "SQLALCHEMY_RECORD_QUERIES"}, into(&cfg.RecordQueries, toBool)},
+		{[]string{"leak_threshold"}, into(&cfg.LeakThreshold, toDuration)},
 		{[]string{"SQLALCHEMY_TRACK_MODIFICATIONS"}, toUnsupported},
 	}
 }
@@ -171,6 +174,7 @@ func (d *decoder) optionKeys(o *EngineOptions, pool *poolWords) []keyReader {
 		{[]string{"connect_timeout"}, into(&o.ConnectTimeout, toDuration)},
 		{[]string{"on_connect"}, into(&o.OnConnect, toStrings)},
 		{[]string{"log_statements", "echo"}, into(&o.LogStatements, toPointer(toEcho))},
+		{[]string{"optional"}, into(&o.Optional, toBool)},
 		{[]string{"unmanaged"}, into(&o.Unmanaged, toBool)},
 		{[]string{"pool_pre_ping"}, into(new(bool), toBool)},
 	}
@@ -284,6 +288,7 @@ var keyHints = map[string]string{
 	"tls":             "it can only be set in Go",
 	"db":              "it can only be set in Go",
 	"hooks":           "it can only be set in Go",
+	"credentials":     "it can only be set in Go",
 	"logger":          "it can only be set in Go",
 }
 

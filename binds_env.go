@@ -17,6 +17,10 @@ import (
 //	APP_BINDS           further binds, as JSON
 //	APP_BINDS__AUTH     bind "auth" (the name in lower case): a URL, or options as JSON
 //	APP_ECHO            log statements: true or false
+//	APP_SLOW_QUERY      log statements that take as long: "200ms"
+//	APP_LOG_ARGS        show the arguments of statements: true or false
+//	APP_RECORD_QUERIES  record the statements of sessions: true or false
+//	APP_LEAK_THRESHOLD  log what stays open longer: "1m"
 //	APP_INSTANCE_PATH   folder of relative SQLite files
 //	APP_APP_NAME        name in the IDs of prepared transactions
 //
@@ -40,9 +44,11 @@ func ConfigFromEnv(prefix string) (Config, error) {
 	cfg.DatabaseURI = e.vars["DATABASE_URI"]
 	cfg.InstancePath = e.vars["INSTANCE_PATH"]
 	cfg.AppName = e.vars["APP_NAME"]
-	if text := e.vars["ECHO"]; text != "" {
-		e.fail("ECHO", into(&cfg.LogStatements, toEcho)("", text))
-	}
+	e.value("ECHO", into(&cfg.LogStatements, toEcho))
+	e.value("SLOW_QUERY", into(&cfg.SlowQuery, toDuration))
+	e.value("LOG_ARGS", into(&cfg.LogArgs, toEcho))
+	e.value("RECORD_QUERIES", into(&cfg.RecordQueries, toEcho))
+	e.value("LEAK_THRESHOLD", into(&cfg.LeakThreshold, toDuration))
 	e.json("ENGINE_OPTIONS", func(d *decoder, v any) { d.options(v, &cfg.EngineOptions) })
 	e.json("BINDS", func(d *decoder, v any) { d.binds(d.whole, v, &cfg.Binds) })
 	e.binds(&cfg)
@@ -58,7 +64,8 @@ const envBind = "BINDS__"
 // environ returns the variables that a Config is read from, by their names
 // without prefix.
 func environ(prefix string) map[string]string {
-	known := []string{"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH", "APP_NAME"}
+	known := []string{"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH", "APP_NAME",
+		"SLOW_QUERY", "LOG_ARGS", "RECORD_QUERIES", "LEAK_THRESHOLD"}
 	vars := make(map[string]string)
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
@@ -80,6 +87,13 @@ type environment struct {
 func (e *environment) fail(name string, err error) {
 	if err != nil {
 		e.errs = append(e.errs, &ConfigError{Field: e.prefix + name, Err: err})
+	}
+}
+
+// value reads a variable, if it is set.
+func (e *environment) value(name string, read func(string, any) error) {
+	if text := e.vars[name]; text != "" {
+		e.fail(name, read("", text))
 	}
 }
 

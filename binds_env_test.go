@@ -27,6 +27,10 @@ func TestConfigFromEnv(t *testing.T) {
 				"APP_BINDS__Log_DB":  ` {"url": "l://", "pool_size": 2}`,
 				"APP_BINDS__QUOTED":  `"q://"`,
 				"APP_ECHO":           "on",
+				"APP_SLOW_QUERY":     "200ms",
+				"APP_LOG_ARGS":       "true",
+				"APP_RECORD_QUERIES": "1",
+				"APP_LEAK_THRESHOLD": "1m",
 				"APP_INSTANCE_PATH":  "/srv/app",
 				"APP_APP_NAME":       "shop",
 				"APP_PORT":           "8080",
@@ -35,6 +39,10 @@ func TestConfigFromEnv(t *testing.T) {
 			},
 			echobun.Config{
 				DatabaseURI:   "a://",
+				SlowQuery:     200 * time.Millisecond,
+				LogArgs:       true,
+				RecordQueries: true,
+				LeakThreshold: time.Minute,
 				EngineOptions: echobun.EngineOptions{ConnMaxLifetime: time.Hour, LogStatements: &yes},
 				Binds: echobun.Binds{
 					"meta": {URL: "m://"}, "auth": {URL: "mysql://u:p@h/d"},
@@ -96,7 +104,7 @@ func TestConfigFromEnvErrors(t *testing.T) {
 		`/APP_ENGINE_OPTIONS: want JSON: invalid character 'p' looking for beginning of value`,
 		`meta/APP_BINDS: want a URL or an object of options, not a number`,
 		`log/pool_sice: in APP_BINDS: unknown key: known are conn_max_idle_time, conn_max_lifetime, connect_timeout, echo, ` +
-			`log_statements, max_idle_conns, max_open_conns, max_overflow, on_connect, pool_pre_ping, pool_recycle, ` +
+			`log_statements, max_idle_conns, max_open_conns, max_overflow, on_connect, optional, pool_pre_ping, pool_recycle, ` +
 			`pool_size, pool_timeout, unmanaged, url`,
 		`/APP_BINDS__: has no bind key after the underscores: the default bind is APP_DATABASE_URI`,
 		`auth/unmanaged: in APP_BINDS__AUTH: want true or false, not a string`,

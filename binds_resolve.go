@@ -92,6 +92,7 @@ func (r *resolver) bind(key string) resolved {
 		r.checkOwn(key, opts)
 		return resolved{key: key, opts: inherit(opts, EngineOptions{
 			LogStatements: r.cfg.Defaults.LogStatements,
+			Optional:      r.cfg.Defaults.Optional,
 			Unmanaged:     r.cfg.Defaults.Unmanaged,
 			Hooks:         r.cfg.Defaults.Hooks,
 		})}
@@ -169,6 +170,7 @@ func (r *resolver) checkOwn(key string, opts EngineOptions) {
 		{"ConnectTimeout", opts.ConnectTimeout != 0},
 		{"TLS", opts.TLS != nil},
 		{"OnConnect", len(opts.OnConnect) > 0},
+		{"Credentials", opts.Credentials != nil},
 	} {
 		if f.set {
 			r.fail(key, f.name, errors.New("is set beside DB, which is used as it is: leave out one of them"))
@@ -229,7 +231,11 @@ func inherit(opts, base EngineOptions) EngineOptions {
 	setIfZero(&opts.ConnectTimeout, base.ConnectTimeout)
 	setIfZero(&opts.TLS, base.TLS)
 	setIfZero(&opts.LogStatements, base.LogStatements)
+	setIfZero(&opts.Optional, base.Optional)
 	setIfZero(&opts.Unmanaged, base.Unmanaged)
+	if opts.Credentials == nil {
+		opts.Credentials = base.Credentials
+	}
 	setIfZero(&opts.DB, base.DB)
 	if opts.OnConnect == nil {
 		opts.OnConnect = base.OnConnect

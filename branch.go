@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/bridge"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -46,7 +47,10 @@ func (b *branch) ready(ctx context.Context, l *level) error {
 		return errTxOver
 	}
 	if !b.begun {
-		if err := b.begin(ctx); err != nil {
+		start := b.t.app.clock()
+		err := b.begin(ctx)
+		b.t.app.timed(b.e, start)
+		if err != nil {
 			return err
 		}
 		b.begun = true
@@ -216,7 +220,7 @@ type branchKey struct{}
 
 func (c *branchContext) Value(key any) any {
 	switch key {
-	case branchKey{}:
+	case branchKey{}, bridge.TxKey{}:
 		return c.b
 	case wire.CommitTimeoutKey{}:
 		return c.b.t.opts.CommitTimeout

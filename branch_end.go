@@ -45,8 +45,12 @@ func (b *branch) end(op string, how func() error) (err error) {
 		return nil
 	}
 	b.over = true
+	start := b.t.app.clock()
 	err = errPanicked // Unless how returns.
-	defer func() { b.letGo(err) }()
+	defer func() {
+		b.t.app.timed(b.e, start)
+		b.letGo(err)
+	}()
 	err = b.e.wrap(op, how())
 	return err
 }

@@ -117,7 +117,9 @@ func (b *branch) prepare() error {
 	defer b.mu.Unlock()
 	b.over = true
 	b.part.Prepare = true
+	start := b.t.app.clock()
 	err := b.e.wrap("PREPARE", b.tx.Commit())
+	b.t.app.timed(b.e, start)
 	b.cancel()
 	return err
 }
@@ -138,7 +140,9 @@ type finisher func(tp driver.TwoPhase, ctx context.Context, conn bun.Conn, id st
 // finish ends the prepared branch on its own connection, or on another one if
 // that is lost.
 func (b *branch) finish(ctx context.Context, op string, how finisher) error {
+	start := b.t.app.clock()
 	err := how(b.e.twoPhase(), ctx, *b.conn, b.part.ID)
+	b.t.app.timed(b.e, start)
 	giveBack(b.conn, err)
 	b.conn = nil
 	if err == nil || errors.Is(err, driver.ErrNotPrepared) || ctx.Err() != nil {

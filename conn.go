@@ -210,7 +210,11 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	}
 	c.inTx, c.branch = true, branchOf(ctx)
 	c.e.pool.held.Add(1)
-	return &tx{inner: inner, c: c}, nil
+	t := &tx{inner: inner, c: c}
+	if c.branch == nil { // A session's transaction is suspected as a whole.
+		t.suspect = c.e.suspect("transaction")
+	}
+	return t, nil
 }
 
 func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -286,6 +290,8 @@ func (c *conn) IsValid() bool {
 type tx struct {
 	inner driver.Tx
 	c     *conn
+
+	suspect *time.Timer // Of a leak.
 }
 
 func (t *tx) Commit() error {
@@ -299,6 +305,7 @@ func (t *tx) Commit() error {
 func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback()) }
 
 func (t *tx) end(op string, err error) error {
+	cleared(t.suspect)
 	if t.c.inTx {
 		t.c.inTx, t.c.branch = false, nil
 		t.c.e.pool.held.Add(-1)

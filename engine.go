@@ -6,7 +6,6 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"reflect"
 	"slices"
@@ -30,6 +29,7 @@ type engine struct {
 	owned      bool          // New opened the pool, so Close closes it.
 	hooked     bool          // There may be query hooks.
 	unmanaged  bool
+	optional   bool
 	metadata   *Metadata
 	pool       pool
 	commits    commitLog
@@ -49,7 +49,7 @@ type engine struct {
 
 // openEngine makes the engine of one bind. It opens no connection.
 func openEngine(x *Extension, r resolved, cfg Config) (*engine, error) {
-	e := &engine{key: r.key, unmanaged: r.opts.Unmanaged}
+	e := &engine{key: r.key, unmanaged: r.opts.Unmanaged, optional: r.opts.Optional}
 	e.metadata = &Metadata{x: x, e: e}
 	e.commits.e = e
 
@@ -64,7 +64,7 @@ func openEngine(x *Extension, r resolved, cfg Config) (*engine, error) {
 		e.drv = driverOf(db.Dialect().Name())
 	}
 
-	hooks := hooksOf(e, r.opts, cfg, x.logger)
+	hooks := hooksOf(x, e, r.opts, cfg)
 	for _, hook := range hooks {
 		db = db.WithQueryHook(hook)
 	}
@@ -83,6 +83,7 @@ func (e *engine) open(x *Extension, r resolved, cfg Config) (*bun.DB, error) {
 		Bind:           r.key,
 		ConnectTimeout: max(r.opts.ConnectTimeout, 0),
 		TLS:            r.opts.TLS,
+		Credentials:    r.opts.Credentials,
 		InstancePath:   cfg.InstancePath,
 		Logger:         x.logger,
 	})
@@ -120,15 +121,11 @@ func (e *engine) observe(x *Extension, t *schema.Table) {
 	x.prune(e, t)
 }
 
-// hooksOf returns the hooks of an engine: the user's, then the statement log.
-func hooksOf(e *engine, opts EngineOptions, cfg Config, logger *slog.Logger) []bun.QueryHook {
+// hooksOf returns the hooks of an engine: the user's, then the observer.
+func hooksOf(x *Extension, e *engine, opts EngineOptions, cfg Config) []bun.QueryHook {
 	hooks := opts.Hooks
-	logs := cfg.LogStatements
-	if opts.LogStatements != nil {
-		logs = *opts.LogStatements
-	}
-	if logs {
-		hooks = append(slices.Clip(hooks), &statementLog{bind: e.key, logger: logger})
+	if o := newObserver(x, e.key, opts, cfg); o != nil {
+		hooks = append(slices.Clip(hooks), o)
 	}
 	return hooks
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -25,7 +26,10 @@ type Extension struct {
 	app         string             // Short name of Config.AppName.
 	logger      *slog.Logger
 	foreignKeys bool
-	failing     *bun.DB // Builds the queries that only carry an error.
+	running     running
+
+	leakThreshold time.Duration
+	failing       *bun.DB // Builds the queries that only carry an error.
 
 	routes    routes
 	closed    atomic.Bool
@@ -52,7 +56,9 @@ func New(cfg Config) (*Extension, error) {
 		app:         shortName(cmp.Or(cfg.AppName, defaultAppName)),
 		logger:      cfg.Logger,
 		foreignKeys: cfg.ForeignKeys,
-		failing:     newFailingDB(),
+
+		leakThreshold: cfg.LeakThreshold,
+		failing:       newFailingDB(),
 	}
 	if x.logger == nil {
 		x.logger = slog.Default()
@@ -114,13 +120,15 @@ func (x *Extension) Metadatas() map[string]*Metadata {
 	return metadatas
 }
 
-// Close closes every pool that New opened, and returns their errors joined,
-// each a [*BindError]. Engines that came in through EngineOptions.DB stay
-// open. Calling it again does nothing and returns nil.
+// Close rolls back what is open and closes every pool that New opened, at
+// once: [Extension.Shutdown] waits for those who use them. It returns the
+// pools' errors joined, each a [*BindError]. Engines that came in through
+// EngineOptions.DB stay open. Calling it again does nothing and returns nil.
 func (x *Extension) Close() error {
 	if x.closed.Swap(true) {
 		return nil
 	}
+	x.rollBack()
 
 	var errs []error
 	for _, key := range x.keys() {

@@ -137,10 +137,12 @@ func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, a
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
+	ctx, start := h.sends(ctx, nil)
 	ctx, w := h.e.pool.enter(ctx)
 	defer func() {
 		h.e.pool.leave(w) // Also when a hook of the user's panics.
 		w.release()
+		h.s.app.timed(h.e, start)
 		if err != nil {
 			res, err = nil, h.e.statementError(w, query, err)
 		}
@@ -152,9 +154,11 @@ func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, 
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
+	ctx, start := h.sends(ctx, nil)
 	ctx, w := h.e.pool.enter(ctx)
 	defer func() {
 		h.e.pool.leave(w)
+		h.s.app.timed(h.e, start)
 		if err != nil {
 			w.release()
 			rows, err = nil, h.e.statementError(w, query, err)
@@ -172,9 +176,11 @@ func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query strin
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
+	ctx, start := h.sends(ctx, nil)
 	ctx, w := h.e.pool.enter(ctx)
 	defer func() { //nolint:contextcheck // As above.
 		h.e.pool.leave(w)
+		h.s.app.timed(h.e, start)
 		if row == nil { // A panic.
 			w.release()
 		} else if err := row.Err(); err != nil {

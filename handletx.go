@@ -16,8 +16,10 @@ func (h *handle) execInTx(ctx context.Context, format bool, query string, args [
 	if err != nil {
 		return nil, err
 	}
+	ctx, start := h.sends(ctx, b)
 	returned := false
 	defer func() {
+		h.s.app.timed(h.e, start)
 		if !returned {
 			h.s.level.failed(b, errPanicked)
 		}
@@ -35,8 +37,10 @@ func (h *handle) queryInTx(ctx context.Context, format bool, query string, args 
 	if err != nil {
 		return nil, err
 	}
+	ctx, start := h.sends(ctx, b)
 	returned := false
 	defer func() {
+		h.s.app.timed(h.e, start)
 		if !returned {
 			h.s.level.failed(b, errPanicked)
 		}
@@ -54,8 +58,10 @@ func (h *handle) queryRowInTx(ctx context.Context, format bool, query string, ar
 	if err != nil {
 		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
+	ctx, start := h.sends(ctx, b)
 	returned := false
 	defer func() {
+		h.s.app.timed(h.e, start)
 		if !returned {
 			h.s.level.failed(b, errPanicked)
 		}

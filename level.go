@@ -135,6 +135,7 @@ func (l *level) find(e *engine) (*branch, error) {
 	}
 	b := &branch{t: t, e: e}
 	t.used = true
+	t.openedBy()
 	if t.branches == nil {
 		t.branches = make([]*branch, 0, 4)
 	}

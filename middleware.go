@@ -46,6 +46,12 @@ type MiddlewareConfig struct {
 	// CommitStatus says whether an atomic request with this status commits.
 	// Default: below 400.
 	CommitStatus func(status int) bool
+
+	// ServerTiming adds a Server-Timing header to the response, with an entry
+	// for each bind that was used until the header leaves: how many statements
+	// there were, BEGIN and COMMIT among them, and how long all of them took.
+	// Browsers show it; so may anybody, who learns the bind keys. Default: false.
+	ServerTiming bool
 }
 
 // Middleware returns the middleware with the default configuration:
@@ -111,7 +117,7 @@ func (cfg MiddlewareConfig) ToMiddleware(x *Extension) (echo.MiddlewareFunc, err
 
 // build checks what belongs to atomic requests.
 func (cfg MiddlewareConfig) build(x *Extension) (*requests, error) {
-	m := &requests{x: x, key: cfg.ContextKey, atomic: cfg.Atomic, asked: cfg.TxOptions, commits: cfg.CommitStatus}
+	m := &requests{x: x, key: cfg.ContextKey, atomic: cfg.Atomic, asked: cfg.TxOptions, commits: cfg.CommitStatus, timing: cfg.ServerTiming}
 	if !cfg.Atomic && (cfg.TxOptions != nil || cfg.CommitStatus != nil) {
 		return nil, errors.New("echobun: MiddlewareConfig.TxOptions and CommitStatus are for atomic requests: set Atomic")
 	}
@@ -136,6 +142,7 @@ type requests struct {
 	asked   *TxOptions
 	opts    TxOptions
 	commits func(status int) bool
+	timing  bool
 }
 
 // serve runs next with a session under the context key.
@@ -158,6 +165,7 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 			req.MultipartForm = c.Request().MultipartForm
 		}
 	}()
+	m.measure(c, a)
 	if m.atomic {
 		return m.serveAtomic(a, c, &a.session, next)
 	}
@@ -168,6 +176,7 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 
 // serveInside runs next in the app context of another installation.
 func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc) error {
+	m.measure(c, s.app)
 	if m.atomic && s.level == nil {
 		return m.serveAtomic(c.Request().Context(), c, s, next)
 	}
@@ -178,6 +187,18 @@ func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc
 	}
 	c.Set(m.key, s)
 	return next(c)
+}
+
+// measure has the response tell how long the request's statements took.
+func (m *requests) measure(c echo.Context, a *appContext) {
+	if !m.timing {
+		return
+	}
+	t := newTimings(m.x)
+	if a.timings.CompareAndSwap(nil, t) {
+		resp := c.Response()
+		resp.Writer = &timingResponse{ResponseWriter: resp.Writer, t: t}
+	}
 }
 
 // serveAtomic runs next in a transaction. The context is the one that came

@@ -113,7 +113,7 @@ func (r *recovery) look(ctx context.Context) {
 		r.binds[key] = &recovered{e: r.x.engines[key], open: map[string]bool{}}
 	}
 	r.onAll(func(b *recovered) { b.readLog(ctx, r.x.app) })
-	r.onAll(func(b *recovered) { b.list(ctx, r.x) })
+	r.onAll(func(b *recovered) { b.list(ctx) })
 	for _, key := range r.x.keys() {
 		r.errs = append(r.errs, r.binds[key].errs...)
 	}
@@ -160,7 +160,7 @@ func (b *recovered) fault(ctx context.Context, err error) {
 }
 
 // list lists what this application has prepared on the bind.
-func (b *recovered) list(ctx context.Context, x *Extension) {
+func (b *recovered) list(ctx context.Context) {
 	tp := b.e.twoPhase()
 	if tp == nil {
 		b.listed = true
@@ -175,12 +175,17 @@ func (b *recovered) list(ctx context.Context, x *Extension) {
 		}
 		return
 	}
-	b.listed = true
+	b.listed, b.prepared = true, b.e.ours(ids)
+}
+
+// ours are those of ids that this application has prepared on the engine.
+func (e *engine) ours(ids []string) (ours []xid) {
 	for _, s := range ids {
-		if id, ok := parseXID(s); ok && id.app == x.app && id.bind == shortName(b.e.key) {
-			b.prepared = append(b.prepared, id)
+		if id, ok := parseXID(s); ok && id.app == e.metadata.x.app && id.bind == shortName(e.key) {
+			ours = append(ours, id)
 		}
 	}
+	return ours
 }
 
 // listPrepared lists all transactions that are prepared on the engine.

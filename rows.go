@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"time"
 )
 
 // rows are a driver's rows. What a driver's rows don't know about their
@@ -14,6 +15,8 @@ type rows struct {
 	c     *conn
 	query string
 	held  bool // They keep a connection from the pool.
+
+	suspect *time.Timer // Of a leak.
 }
 
 var (
@@ -32,6 +35,7 @@ func (c *conn) newRows(query string, inner driver.Rows) *rows {
 	}
 	c.spare = nil
 	*r = rows{inner: inner, c: c, query: query, held: !c.inTx}
+	r.suspect = c.e.suspect("result set")
 	if r.held {
 		c.e.pool.held.Add(1)
 	}
@@ -54,6 +58,7 @@ func (r *rows) Close() error {
 	if r.inner == nil {
 		return nil // Closed already, by somebody who is not database/sql.
 	}
+	cleared(r.suspect)
 	err := r.inner.Close()
 	c, query := r.c, r.query
 	if r.held {

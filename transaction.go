@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A transaction is a unit of work over all binds. It has a branch on each
@@ -22,11 +23,14 @@ type transaction struct {
 	root level
 	id   string // Names a two-phase transaction, else empty.
 
+	suspect *time.Timer // Of a leak. Written under ending.
+
 	ending sync.Mutex  // Held from the beginning to the end of commit and rollback.
 	stop   func() bool // Stops watching ctx; nil if that cannot end.
 
 	mu        sync.Mutex // Protects what follows, and the levels' fields below theirs.
 	over      bool
+	opened    string    // The line that it comes from, if leaks are looked for.
 	used      bool      // There was a statement.
 	committed bool      // On all binds.
 	branches  []*branch // In order of first use.
@@ -58,10 +62,12 @@ func (t *transaction) watch() {
 		t.stop = context.AfterFunc(t.ctx, func() { t.abort(t.ctx.Err()) })
 	}
 	t.app.opened(t)
+	t.watchLeak()
 }
 
 // disarm stops watching. It reports false if a context has ended before.
 func (t *transaction) disarm() bool {
+	cleared(t.suspect)
 	inTime := t.app.forget(t)
 	if t.stop != nil && !t.stop() {
 		inTime = false

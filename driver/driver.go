@@ -55,6 +55,11 @@ type Options struct {
 	// TLS replaces what the URL says about TLS. Nil leaves it to the URL.
 	TLS *tls.Config
 
+	// Credentials, unless it is nil, is asked for the user and the password of
+	// each new connection, which replace the URL's. A driver that has no such
+	// thing should refuse it in Connector.
+	Credentials func(ctx context.Context) (user, password string, err error)
+
 	// InstancePath is the folder that relative file names in the URL live
 	// under, made if it is missing. Empty means the working directory.
 	InstancePath string

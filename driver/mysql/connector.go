@@ -29,13 +29,15 @@ type connector struct {
 	verified atomic.Bool // Of the newest connection: the server's certificate is checked.
 	killer   killer
 
+	credentials func(context.Context) (user, password string, err error) // Nil for those of the URL.
+
 	features atomic.Pointer[feature.Feature] // Of the newest connection's server.
 	asking   sync.Mutex                      // Protects asked.
 	asked    time.Time                       // When the server was last asked in vain.
 }
 
 func newConnector(s *settings, o driver.Options) (*connector, error) {
-	c := &connector{settings: s, warning: wire.InsecureWarning{Bind: o.Bind, Logger: o.Logger}}
+	c := &connector{settings: s, warning: wire.InsecureWarning{Bind: o.Bind, Logger: o.Logger}, credentials: o.Credentials}
 	s.cfg.DialFunc = dial
 	// Go-sql-driver gives such a hook a Config of its own for each connection.
 	// Without it, tls=preferred would be off for good, for all connections,
@@ -140,9 +142,12 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 }
 
 // beforeConnect sees the TLS configuration that a registered name stands for.
-func (c *connector) beforeConnect(_ context.Context, cfg *gomysql.Config) error {
+func (c *connector) beforeConnect(ctx context.Context, cfg *gomysql.Config) (err error) {
 	c.verified.Store(verifies(cfg.TLS) && !cfg.AllowFallbackToPlaintext)
-	return nil
+	if c.credentials != nil {
+		cfg.User, cfg.Passwd, err = c.credentials(ctx)
+	}
+	return wire.CredentialsError(err)
 }
 
 func verifies(c *tls.Config) bool {

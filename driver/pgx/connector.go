@@ -34,7 +34,7 @@ var (
 
 func newConnector(cfg *jackc.ConnConfig, o driver.Options) *connector {
 	c := &connector{
-		std:      newStdConnector(*cfg),
+		std:      newStdConnector(*cfg, o.Credentials),
 		hosts:    describeHosts(cfg),
 		verified: verifies(cfg.TLSConfig),
 		warning:  &wire.InsecureWarning{Bind: o.Bind, Logger: o.Logger},
@@ -48,13 +48,16 @@ func newConnector(cfg *jackc.ConnConfig, o driver.Options) *connector {
 
 // newStdConnector returns pgx's own connector. Its configuration gets the
 // password only when it connects, so that none shows if a connector is printed.
-func newStdConnector(cfg jackc.ConnConfig) sqldriver.Connector {
+func newStdConnector(cfg jackc.ConnConfig, credentials func(context.Context) (string, string, error)) sqldriver.Connector {
 	password := cfg.Password
 	cfg.Password = ""
 	return stdlib.GetConnector(cfg,
-		stdlib.OptionBeforeConnect(func(_ context.Context, cfg *jackc.ConnConfig) error {
+		stdlib.OptionBeforeConnect(func(ctx context.Context, cfg *jackc.ConnConfig) (err error) {
 			cfg.Password = password
-			return nil
+			if credentials != nil {
+				cfg.User, cfg.Password, err = credentials(ctx)
+			}
+			return wire.CredentialsError(err)
 		}),
 		// The pings of conn take the place of pgx's.
 		stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))

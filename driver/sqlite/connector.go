@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	sqldriver "database/sql/driver"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -37,6 +38,9 @@ type connector struct {
 var memories atomic.Int64
 
 func newConnector(u *driver.URL, o driver.Options) (*connector, error) {
+	if o.Credentials != nil {
+		return nil, errors.New("sqlite: a file has no credentials: leave EngineOptions.Credentials out")
+	}
 	set, err := newSettings(u.Query)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,100 @@
+package echobun
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxQueries is how many statements an app context keeps.
+const maxQueries = 1000
+
+// A QueryRecord is a statement that was sent to a database; see
+// [Session.Queries]. Flask-SQLAlchemy has the same in get_recorded_queries.
+type QueryRecord struct {
+	// Bind is the bind key.
+	Bind string
+
+	// Op is what the statement does: "SELECT", "CREATE TABLE", "COMMIT".
+	Op string
+
+	// Template is the statement with a placeholder for each argument.
+	Template string
+
+	// Query is the statement as it was sent, with its arguments. It is empty
+	// unless Config.LogArgs is set.
+	Query string
+
+	// Start is when it was sent, or began to wait for a connection.
+	Start time.Time
+
+	// Duration is how long it took, with the reading of its rows where Bun
+	// reads them into a model.
+	Duration time.Duration
+
+	// Rows is how many rows it has returned or changed, -1 if that is not known.
+	Rows int64
+
+	// Err is why it failed, or nil. That there were no rows is no failure.
+	Err error
+
+	// Caller is the line of the application that it comes from, as
+	// "file:line". It is empty if there is none on the goroutine's stack.
+	Caller string
+}
+
+// text is the statement as far as it may be shown.
+func (r *QueryRecord) text() string {
+	if r.Query != "" {
+		return r.Query
+	}
+	return r.Template
+}
+
+// reason is what Err says. Where arguments must not be shown, nor are the
+// values that the database complains about.
+func (r *QueryRecord) reason() string {
+	err := r.Err
+	var bindErr *BindError
+	if errors.As(err, &bindErr) {
+		err = bindErr.Err
+	}
+	if r.Query != "" {
+		return err.Error()
+	}
+	return scrubMessage(err.Error())
+}
+
+// Queries returns the statements that were sent in the session's app context
+// so far, on all binds, in the order in which they ended; BEGIN and COMMIT are
+// among them. It returns the first 1,000, and how many were dropped after
+// them. Without Config.RecordQueries there are none.
+//
+// All sessions of an app context, such as those of its transactions, return
+// the same. It also works after the app context has ended.
+func (s *Session) Queries() (records []QueryRecord, dropped int) { return s.app.queries.all() }
+
+// queries are the statements of an app context. The zero value is empty. It
+// is safe for concurrent use.
+type queries struct {
+	mu      sync.Mutex // Protects what follows.
+	records []QueryRecord
+	dropped int
+}
+
+func (q *queries) add(r QueryRecord) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.records) == maxQueries {
+		q.dropped++
+		return
+	}
+	q.records = append(q.records, r)
+}
+
+func (q *queries) all() (records []QueryRecord, dropped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.records), q.dropped
+}
