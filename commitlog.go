@@ -3,6 +3,8 @@ package echobun
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
+	sqldriver "database/sql/driver"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,12 +26,68 @@ import (
 // A further row holds the installation, a random name of this very table. It
 // is part of the transactions' IDs, so that no other application's table, or
 // a copy of this one, is ever asked.
+//
+// It has connections of its own. Those of the pool may all be held by
+// transactions that wait for the log: none of them would go on.
 type commitLog struct {
 	e *engine
 
 	mu           sync.Mutex // Protects what follows.
 	installation string     // Empty until the table is known to be there.
 	stale        bool       // It has to be looked at again.
+
+	opening sync.Mutex // Protects own.
+	own     *bun.DB    // Nil until it is needed.
+}
+
+const (
+	// logConns is how many connections a log has, beyond those of the pool.
+	logConns = 2
+
+	// logIdle is how long they are kept without work.
+	logIdle = time.Minute
+)
+
+// db returns what the log is kept through.
+func (c *commitLog) db() bun.IConn { return c.conns().DB }
+
+// conn returns a connection for recovery, which must not wait for a pool whose
+// connections all wait for the locks of what is to be recovered.
+func (c *commitLog) conn(ctx context.Context) (bun.Conn, error) {
+	conn, err := c.conns().Conn(ctx)
+	return conn, c.e.wrap("connect", err)
+}
+
+// conns returns connections of its own, or, on an engine of the user's own,
+// what there is.
+func (c *commitLog) conns() *bun.DB {
+	if !c.e.owned {
+		return c.e.db
+	}
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	if c.own == nil {
+		pool := sql.OpenDB(struct{ sqldriver.Connector }{c.e.connector}) // Closing it closes no connector.
+		pool.SetMaxOpenConns(logConns)
+		pool.SetMaxIdleConns(logConns)
+		pool.SetConnMaxLifetime(c.e.connector.lifetime())
+		pool.SetConnMaxIdleTime(logIdle)
+		c.own = bun.NewDB(pool, c.e.drv.Dialect())
+		if c.e.metadata.x.closed.Load() {
+			_ = c.own.Close()
+		}
+	}
+	return c.own
+}
+
+// close closes the connections of its own.
+func (c *commitLog) close() error {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	if c.own == nil {
+		return nil
+	}
+	return c.own.Close()
 }
 
 // The table has the same form on every database.
@@ -83,9 +141,9 @@ func (c *commitLog) open(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			err = c.insert(ctx, c.e.db, decision{ID: installationRow, Decision: newInstallation()})
+			err = c.insert(ctx, c.db(), decision{ID: installationRow, Decision: newInstallation()})
 		} else if !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
-			_, err = c.e.db.ExecContext(ctx, commitLogDDL)
+			_, err = c.db().ExecContext(ctx, commitLogDDL)
 		}
 		if err != nil && !errors.Is(err, ErrUnique) {
 			return c.impossible(err)
@@ -110,7 +168,7 @@ func (c *commitLog) reopen() {
 // load returns the installation, which is empty if there is none yet. An
 // error may mean that there is no table.
 func (c *commitLog) load(ctx context.Context) (string, error) {
-	d, err := c.read(ctx, c.e.db, installationRow)
+	d, err := c.read(ctx, c.db(), installationRow)
 	return d.Decision, err
 }
 
@@ -138,7 +196,7 @@ func (c *commitLog) read(ctx context.Context, db bun.IConn, id string) (decision
 
 // all returns the rows of an application.
 func (c *commitLog) all(ctx context.Context, app string) (map[string]decision, error) {
-	found, err := c.query(ctx, c.e.db, "id LIKE "+logString(app+"/%"))
+	found, err := c.query(ctx, c.db(), "id LIKE "+logString(app+"/%"))
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +233,7 @@ func (c *commitLog) insert(ctx context.Context, db bun.IConn, d decision) error 
 }
 
 func (c *commitLog) remove(ctx context.Context, id string) error {
-	_, err := c.e.db.ExecContext(ctx, "DELETE FROM echobun_commits WHERE id = "+logString(id))
+	_, err := c.db().ExecContext(ctx, "DELETE FROM echobun_commits WHERE id = "+logString(id))
 	return c.e.wrap("DELETE", err)
 }
 
@@ -185,10 +243,10 @@ func (c *commitLog) remove(ctx context.Context, id string) error {
 func (c *commitLog) claim(ctx context.Context, id string) (decision, error) {
 	abort := decision{ID: id, Decision: decidedAbort}
 	for range 2 {
-		if d, err := c.read(ctx, c.e.db, id); err != nil || d.Decision != "" {
+		if d, err := c.read(ctx, c.db(), id); err != nil || d.Decision != "" {
 			return d, err
 		}
-		err := c.insert(ctx, c.e.db, abort)
+		err := c.insert(ctx, c.db(), abort)
 		if err == nil {
 			return abort, nil
 		}

@@ -26,6 +26,9 @@ var (
 	_ io.Closer        = (*connector)(nil)
 )
 
+// lifetime is how long a connection may live; zero means no limit.
+func (c *connector) lifetime() time.Duration { return max(c.opts.ConnMaxLifetime, 0) }
+
 // Connect opens a connection and runs OnConnect on it, all within ConnectTimeout.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := c.e.pool.arrive(ctx); err != nil {

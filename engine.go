@@ -27,6 +27,7 @@ type engine struct {
 	db         *bun.DB
 	drv        driver.Driver // Nil if none is known for an engine of the user's own.
 	owned      bool          // New opened the pool, so Close closes it.
+	connector  *connector    // Of that pool; else nil.
 	hooked     bool          // There may be query hooks.
 	unmanaged  bool
 	optional   bool
@@ -92,10 +93,11 @@ func (e *engine) open(x *Extension, r resolved, cfg Config) (*bun.DB, error) {
 	}
 
 	e.drv, e.owned = drv, true
-	sqldb := sql.OpenDB(&connector{e: e, inner: inner, opts: r.opts})
+	e.connector = &connector{e: e, inner: inner, opts: r.opts}
+	sqldb := sql.OpenDB(e.connector)
 	sqldb.SetMaxOpenConns(max(r.opts.MaxOpenConns, 0))
 	sqldb.SetMaxIdleConns(idleConns(r.opts))
-	sqldb.SetConnMaxLifetime(max(r.opts.ConnMaxLifetime, 0))
+	sqldb.SetConnMaxLifetime(e.connector.lifetime())
 	sqldb.SetConnMaxIdleTime(max(r.opts.ConnMaxIdleTime, 0))
 
 	e.pool.size = max(r.opts.MaxOpenConns, 0)
@@ -156,7 +158,7 @@ func (e *engine) close() error {
 	if !e.owned {
 		return nil
 	}
-	return e.wrap("close", e.db.Close())
+	return e.wrap("close", errors.Join(e.commits.close(), e.db.Close()))
 }
 
 // wrap makes err a *BindError of this engine, unless it is one or must stay

@@ -190,7 +190,7 @@ func (e *engine) ours(ids []string) (ours []xid) {
 
 // listPrepared lists all transactions that are prepared on the engine.
 func (e *engine) listPrepared(ctx context.Context, tp driver.TwoPhase) ([]string, error) {
-	conn, err := e.pinned(ctx)
+	conn, err := e.commits.conn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +273,7 @@ func (b *recovered) finish(ctx context.Context, id xid, commit bool) (bool, erro
 	}
 	for start := time.Now(); ; {
 		err := b.once(ctx, func(ctx context.Context) error {
-			conn, err := b.e.pinned(ctx)
+			conn, err := b.e.commits.conn(ctx)
 			if err != nil {
 				return err
 			}

@@ -144,7 +144,7 @@ func (p *twoPhase) point() error {
 			continue
 		}
 		ctx, cancel := p.step()
-		err := b.home.commits.insert(ctx, b.home.db, decision{ID: p.id, Decision: decidedSee + home, Binds: p.binds()})
+		err := b.home.commits.insert(ctx, b.home.commits.db(), decision{ID: p.id, Decision: decidedSee + home, Binds: p.binds()})
 		cancel()
 		if err != nil && !errors.Is(err, ErrUnique) {
 			return b.home.commits.impossible(err)

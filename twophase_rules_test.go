@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -480,4 +481,54 @@ func TestTwoPhaseKeepsTheDecision(t *testing.T) {
 		debits, credits := b.counts(t, name)
 		require.Equal(t, [2]int{1, 1}, [2]int{debits, credits}, name)
 	}
+}
+
+// The log of decisions has connections of its own: transactions that hold all
+// those of the pools do not wait for each other.
+func TestTwoPhaseOnFullPools(t *testing.T) {
+	t.Parallel()
+	cfg := threeDatabases(t)
+	cfg.Defaults.MaxOpenConns = 1
+	x := newExtension(t, cfg, txModels()...)
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			opts := &echobun.TxOptions{TwoPhase: true, CommitTimeout: 20 * time.Second}
+			err := s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
+				return insertAll(ctx, tx, fmt.Sprint("row", i)) // MariaDB is named before SQLite becomes the coordinator.
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	requireAtRest(t, x)
+	for i := range 8 {
+		requireNamed(t, x, fmt.Sprint("row", i), 1, 1, 1)
+	}
+}
+
+// Recovery does not wait for the pools: what holds their connections may wait
+// for the locks of what is to be recovered.
+func TestRecoverOnFullPools(t *testing.T) {
+	t.Parallel()
+	cfg := threeDatabases(t)
+	cfg.Defaults.MaxOpenConns = 1
+	x := newExtension(t, cfg, txModels()...)
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	require.NoError(t, s.RunInTx(ctx, &echobun.TxOptions{TwoPhase: true}, func(ctx context.Context, tx *echobun.Session) error {
+		return insertAll(ctx, tx, "first")
+	}))
+	for _, db := range x.Engines() {
+		conn, err := db.Conn(ctx)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, conn.Close()) }()
+	}
+	report, err := x.RecoverPrepared(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "recovered: nothing", report.String())
 }
