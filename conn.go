@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // This file stands between database/sql and the connections of a driver. It
@@ -60,6 +62,7 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 		return nil, c.e.connectError("connect", outOfTime(ctx, err))
 	}
 	dc := newConn(c.e, inner)
+	ctx = wire.WithOwnSession(ctx)
 	for _, query := range c.opts.OnConnect {
 		if err := dc.prepareSession(ctx, query); err != nil {
 			_ = inner.Close()

@@ -35,6 +35,8 @@ type conn struct {
 
 	// broken says that the connection must not be used again.
 	broken bool
+	// changed says that a statement has left something in the session.
+	changed bool
 	// prepared is the transaction that is prepared and belongs to this
 	// connection: as long as it lives, no other can finish it.
 	prepared string
@@ -75,9 +77,9 @@ func (c *conn) CheckNamedValue(v *sqldriver.NamedValue) error { return c.inner.C
 
 // IsValid reports whether the pool may keep the connection. One with an open
 // transaction, from a raw BEGIN or a SET autocommit=0, would swallow the next
-// borrower's writes.
+// borrower's writes; one with another database would send them elsewhere.
 func (c *conn) IsValid() bool {
-	return !c.broken && c.prepared == "" && c.inner.IsValid() && !c.status.inTx()
+	return !c.broken && !c.changed && c.prepared == "" && c.inner.IsValid() && !c.status.inTx()
 }
 
 // ResetSession reports whether the connection may be used again.
@@ -215,5 +217,6 @@ func (c *conn) start(ctx context.Context, query string) (statement, error) {
 	if err := ctx.Err(); err != nil {
 		return statement{}, err
 	}
+	c.changed = c.changed || leavesState(query) && !wire.OwnSession(ctx)
 	return statement{conn: c, query: query, inTx: c.status.inTx(), watch: c.watchOver(ctx)}, nil
 }

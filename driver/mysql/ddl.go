@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // A ddlError is a failure of DDL that the server does not report itself.
@@ -61,6 +62,7 @@ func (mysqlDriver) BeginDDL(ctx context.Context, conn bun.Conn, wait time.Durati
 // takeLock waits for the lock. Before that it sees to it that no statement
 // waits any longer for a table.
 func takeLock(ctx context.Context, conn bun.Conn, lock string, seconds int64) error {
+	ctx = wire.WithOwnSession(ctx) // Both are taken back.
 	if _, err := conn.ExecContext(ctx, "SET SESSION lock_wait_timeout = ?", max(seconds, 1)); err != nil {
 		return err
 	}
@@ -97,6 +99,7 @@ func wholeSeconds(d time.Duration) int64 {
 func giveBack(ctx context.Context, conn bun.Conn, lock string, lockWait int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupLimit)
 	defer cancel()
+	ctx = wire.WithOwnSession(ctx)
 	_, err := conn.ExecContext(ctx, "SET SESSION lock_wait_timeout = ?", lockWait)
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "DO RELEASE_LOCK(?)", lock)

@@ -53,6 +53,13 @@
 // 500 ms, the connection is closed, and outside a transaction the outcome is
 // unknown. An INSERT, UPDATE or DELETE that had ended by then succeeds.
 //
+// # What a session remembers
+//
 // A connection that comes back with a transaction open, after a raw BEGIN say,
-// is closed rather than reused.
+// is closed rather than reused. So is one on which a statement has left
+// something: SET, USE, CREATE TEMPORARY TABLE, GET_LOCK, LOCK TABLES, FLUSH,
+// PREPARE, HANDLER, also in a comment that the server executes. SET STATEMENT
+// leaves nothing. It goes by the text of the statement, at no round trip: what
+// a procedure sets inside stays, and so does a user variable that a SELECT
+// assigns with := or INTO.
 package mysql

@@ -20,3 +20,6 @@ func ConfigOf(c sqldriver.Connector) *gomysql.Config {
 	}
 	return ours.settings.cfg
 }
+
+// LeavesState reports whether a statement leaves something in its session.
+var LeavesState = leavesState

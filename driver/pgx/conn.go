@@ -43,6 +43,7 @@ type conn struct {
 	canceller *canceller
 	socket    *socket
 	used      time.Time // When the pool last handed it out.
+	session   session
 }
 
 var (
@@ -75,6 +76,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.N
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
+	c.note(ctx, query)
 	s := statement{query: query, inTx: c.inTx()}
 	// Not through stdConn, which answers any error that pgx takes for safe to
 	// retry with ErrBadConn, and pgx takes lost replies for safe.
@@ -94,6 +96,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []sqldriver.
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
+	c.note(ctx, query)
 	s := statement{query: query, inTx: c.inTx()}
 	r, err := c.stdConn.QueryContext(ctx, query, args)
 	if err != nil && c.runsAgain(ctx, s, err) {
@@ -206,7 +209,7 @@ func (c *conn) conforming() bool { return c.pgc.ParameterStatus(conformingString
 
 // ResetSession is called when the pool hands the connection out again.
 func (c *conn) ResetSession(ctx context.Context) error {
-	if !c.IsValid() {
+	if !c.usable() {
 		return sqldriver.ErrBadConn
 	}
 	now := time.Now()
@@ -223,8 +226,10 @@ func (c *conn) ResetSession(ctx context.Context) error {
 
 // IsValid is called when the connection goes back to the pool. One with an
 // open transaction, a raw BEGIN for instance, would lose the writes of the
-// next borrower.
-func (c *conn) IsValid() bool {
+// next borrower; one with another search_path would send them elsewhere.
+func (c *conn) IsValid() bool { return c.usable() && c.stateless() }
+
+func (c *conn) usable() bool {
 	return !c.pgc.IsClosed() && !c.pgc.IsBusy() && !c.inTx() && !c.canceller.uncertain && c.conforming()
 }
 

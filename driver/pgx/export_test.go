@@ -23,3 +23,6 @@ func SetSpareLife(c sqldriver.Connector, life time.Duration) {
 		c.dialer.life = life
 	}
 }
+
+// LeavesState reports whether a statement leaves something in its session.
+var LeavesState = leavesState

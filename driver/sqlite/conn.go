@@ -7,6 +7,8 @@ import (
 	"time"
 
 	modernc "modernc.org/sqlite"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // rawConn is what a connection of modernc.org/sqlite can do.
@@ -44,6 +46,7 @@ type conn struct {
 	wal       bool // The file is in WAL mode, where COMMIT waits for nobody.
 	queryOnly bool
 	broken    bool // Of no more use.
+	changed   bool // A statement has left something behind: a PRAGMA, a temporary table.
 
 	inside     bool  // In a transaction.
 	managed    bool  // It was begun by BeginTx, not by a statement.
@@ -117,10 +120,10 @@ func (c *conn) ResetSession(ctx context.Context) error {
 
 // IsValid is asked when a connection comes back to the pool. One that is still
 // in a transaction must not go to the next borrower, whose writes would be
-// lost with it.
+// lost with it; nor must one that somebody has changed.
 func (c *conn) IsValid() bool { return c.clean() && c.raw.IsValid() }
 
-func (c *conn) clean() bool { return !c.inside && !c.broken }
+func (c *conn) clean() bool { return !c.inside && !c.broken && !c.changed }
 
 // Close rolls back what is open and closes the connection.
 func (c *conn) Close() error {
@@ -185,6 +188,9 @@ func (c *conn) enter(ctx context.Context, v verb) (time.Duration, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
+	}
+	if v&lingers != 0 && !wire.OwnSession(ctx) {
+		c.changed = true
 	}
 	if c.locked || v&writes == 0 && !c.n.where.memory {
 		return c.n.set.busyTimeout, nil

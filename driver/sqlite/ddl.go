@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // BeginDDL begins a transaction that holds SQLite's lock of a writer.
@@ -76,7 +77,8 @@ func (sqliteDriver) DropTables(ctx context.Context, db bun.IDB, tables []driver.
 	if err := checkReferences(ctx, db, tables); err != nil {
 		return err
 	}
-	if _, err := db.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
+	// It ends with the transaction.
+	if _, err := db.ExecContext(wire.WithOwnSession(ctx), "PRAGMA defer_foreign_keys = ON"); err != nil {
 		return err
 	}
 	for _, t := range tables {

@@ -63,4 +63,10 @@
 // memory runs out. From then on its statements are refused, and so is COMMIT;
 // only a rollback is left. A connection that comes back to the pool inside a
 // BEGIN of the user's own is closed, which rolls back.
+//
+// # What a connection remembers
+//
+// A connection on which a statement has left something is closed, too, when it
+// comes back: a PRAGMA with an argument, unless it only reads or is kept in the
+// file as user_version is, a temporary table, ATTACH and DETACH.
 package sqlite

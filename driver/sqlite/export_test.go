@@ -41,3 +41,6 @@ func DropHandle(driverConn any) {
 		c.in.handle = nil
 	}
 }
+
+// Lingers reports whether a text leaves something in its connection.
+func Lingers(query string) bool { return verbOf(query)&lingers != 0 }

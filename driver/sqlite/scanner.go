@@ -31,6 +31,18 @@ func (s *scanner) next() string {
 	return word
 }
 
+// name is next, but of a quoted word it returns what is in the quotes.
+func (s *scanner) name() string {
+	s.trim()
+	before := s.rest
+	word := s.next()
+	switch word {
+	case "'", `"`, "`", "[":
+		return strings.Trim(before[:len(before)-len(s.rest)], "'\"`[]")
+	}
+	return word
+}
+
 // peek is next without taking it.
 func (s *scanner) peek() string {
 	ahead := *s

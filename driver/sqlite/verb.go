@@ -14,6 +14,7 @@ const (
 	rolls                     // Ends the transaction, and drops what it did.
 	script                    // Several statements.
 	hasNUL                    // Holds a NUL byte, where SQLite would stop reading.
+	lingers                   // Leaves something in its connection.
 
 	ends     = commits | rolls
 	controls = begins | releases | ends
@@ -49,8 +50,12 @@ func verbOf(query string) verb {
 // statement judges a statement by its first word, and may read on in it.
 func (s *scanner) statement(word string) verb {
 	switch {
-	case is(word, "SELECT"), is(word, "VALUES"), is(word, "EXPLAIN"), is(word, "ATTACH"), is(word, "DETACH"):
+	case is(word, "SELECT"), is(word, "VALUES"), is(word, "EXPLAIN"):
 		return 0
+	case is(word, "ATTACH"), is(word, "DETACH"):
+		return lingers
+	case is(word, "CREATE"):
+		return s.create()
 	case is(word, "WITH"):
 		return s.afterWith()
 	case is(word, "PRAGMA"):
@@ -107,6 +112,25 @@ func (s *scanner) rollback() verb {
 	return rolls
 }
 
+// create tells what is made for its connection alone: TEMP, or in the schema temp.
+func (s *scanner) create() verb {
+	if word := s.peek(); is(word, "TEMP") || is(word, "TEMPORARY") {
+		return writes | lingers
+	}
+	for {
+		switch word := s.peek(); {
+		case is(word, "UNIQUE"), is(word, "VIRTUAL"), is(word, "TABLE"), is(word, "INDEX"), is(word, "VIEW"), is(word, "TRIGGER"),
+			is(word, "IF"), is(word, "NOT"), is(word, "EXISTS"):
+			s.next()
+			continue
+		}
+		if is(s.name(), "TEMP") && s.peek() == "." {
+			return writes | lingers
+		}
+		return writes
+	}
+}
+
 // pragma judges a pragma by its name, and by whether it has an argument.
 func (s *scanner) pragma() verb {
 	name := s.next()
@@ -121,10 +145,16 @@ func (s *scanner) pragma() verb {
 		}
 		return 0
 	}
-	if harmlessPragmas[name] {
+	switch {
+	case readingPragmas[name]:
 		return 0
+	case ownPragmas[name]:
+		return lingers
+	case filePragmas[name] || writingPragmas[name]:
+		return writes
+	default:
+		return writes | lingers
 	}
-	return writes
 }
 
 var (
@@ -133,15 +163,20 @@ var (
 		"incremental_vacuum": true, "optimize": true, "wal_checkpoint": true,
 	}
 
-	// harmlessPragmas read, or change nothing but their connection, whatever
-	// their argument is.
-	harmlessPragmas = map[string]bool{
+	// filePragmas change the file, for every connection.
+	filePragmas = map[string]bool{"application_id": true, "user_version": true}
+
+	// readingPragmas change nothing, whatever their argument is.
+	readingPragmas = map[string]bool{
+		"foreign_key_check": true, "foreign_key_list": true, "index_info": true, "index_list": true, "index_xinfo": true,
+		"integrity_check": true, "quick_check": true, "table_info": true, "table_list": true, "table_xinfo": true,
+	}
+
+	// ownPragmas change nothing but their connection.
+	ownPragmas = map[string]bool{
 		"busy_timeout": true, "cache_size": true, "cache_spill": true, "case_sensitive_like": true,
-		"defer_foreign_keys": true, "foreign_key_check": true, "foreign_key_list": true, "foreign_keys": true,
-		"ignore_check_constraints": true, "index_info": true, "index_list": true, "index_xinfo": true,
-		"integrity_check": true, "mmap_size": true, "query_only": true, "quick_check": true,
-		"recursive_triggers": true, "table_info": true, "table_list": true, "table_xinfo": true,
-		"temp_store": true, "threads": true,
+		"defer_foreign_keys": true, "foreign_keys": true, "ignore_check_constraints": true, "mmap_size": true,
+		"query_only": true, "recursive_triggers": true, "temp_store": true, "threads": true,
 	}
 )
 

@@ -1,0 +1,207 @@
+// Package sqlwords reads the words of a statement, as far as a driver has to
+// know what it does before it is sent. It is no parser: it tells words from
+// quoted text and comments, and statements from each other.
+package sqlwords
+
+import "strings"
+
+// A Dialect is how a database writes text and comments.
+type Dialect int
+
+// The dialects. SQLite's driver has a scanner of its own.
+const (
+	Postgres Dialect = iota
+	MySQL
+)
+
+// A Scanner takes words off the beginning of a text.
+type Scanner struct {
+	Dialect Dialect
+	rest    string
+}
+
+// Scan returns a scanner of a text.
+func (d Dialect) Scan(text string) Scanner { return Scanner{Dialect: d, rest: text} }
+
+// Next takes the next word or sign. A word comes as it is written, so does the
+// name inside of quotes; any other character comes by itself. A string
+// constant is "'". It is empty at the end.
+func (s *Scanner) Next() string {
+	s.trim()
+	if s.rest == "" {
+		return ""
+	}
+	switch c := s.rest[0]; {
+	case c == '\'':
+		s.constant(c, s.Dialect == MySQL)
+		return "'"
+	case c == '"' && s.Dialect == MySQL:
+		// A name with ANSI_QUOTES. A backslash in one is rare.
+		return named(s.constant(c, true))
+	case c == '"', c == '`':
+		return named(s.constant(c, false))
+	case c == '$' && s.Dialect == Postgres:
+		if s.dollars() {
+			return "'"
+		}
+	case inWord(c):
+		return s.word()
+	}
+	return s.take(1)
+}
+
+// Peek is Next without taking it.
+func (s *Scanner) Peek() string {
+	ahead := *s
+	return ahead.Next()
+}
+
+// Rest is what has not been taken.
+func (s *Scanner) Rest() string { return s.rest }
+
+// named keeps an empty name from looking like the end.
+func named(name string) string {
+	if name == "" {
+		return "'"
+	}
+	return name
+}
+
+// word takes a bare word. An E right before a constant of PostgreSQL's belongs
+// to it, and makes a backslash in it escape.
+func (s *Scanner) word() string {
+	n := 1
+	for n < len(s.rest) && (inWord(s.rest[n]) || s.rest[n] == '$') {
+		n++
+	}
+	w := s.take(n)
+	if s.Dialect == Postgres && (w == "E" || w == "e") && strings.HasPrefix(s.rest, "'") {
+		s.constant('\'', true)
+		return "'"
+	}
+	return w
+}
+
+// constant takes what is in quotes, in which a doubled quote stands for one,
+// and returns it without them.
+func (s *Scanner) constant(quote byte, backslashes bool) string {
+	text := s.rest[1:]
+	for i := 0; ; i++ {
+		end := strings.IndexByte(text[i:], quote)
+		if backslashes {
+			if at := strings.IndexByte(text[i:], '\\'); at >= 0 && (end < 0 || at < end) {
+				i += at + 1 // And the next character, whatever it is.
+				if i < len(text) {
+					continue
+				}
+				end = -1
+			}
+		}
+		if end < 0 {
+			s.rest = ""
+			return text
+		}
+		i += end
+		if i+1 < len(text) && text[i+1] == quote {
+			i++
+			continue
+		}
+		s.rest = text[i+1:]
+		return text[:i]
+	}
+}
+
+// dollars takes a constant between dollar signs, $$ or $tag$.
+func (s *Scanner) dollars() bool {
+	n := 1
+	for n < len(s.rest) && inWord(s.rest[n]) {
+		n++
+	}
+	if n == len(s.rest) || s.rest[n] != '$' || n > 1 && '0' <= s.rest[1] && s.rest[1] <= '9' {
+		return false
+	}
+	tag := s.take(n + 1)
+	_, s.rest, _ = strings.Cut(s.rest, tag)
+	return true
+}
+
+// trim takes white space and comments off the beginning. What MySQL executes
+// in a comment, behind a version, is no comment.
+func (s *Scanner) trim() {
+	for {
+		s.rest = strings.TrimLeft(s.rest, " \t\r\n\f\v")
+		switch {
+		case s.Dialect == MySQL && strings.HasPrefix(s.rest, "#"), strings.HasPrefix(s.rest, "--"):
+			_, s.rest, _ = strings.Cut(s.rest, "\n")
+		case s.Dialect == MySQL && (strings.HasPrefix(s.rest, "/*!") || strings.HasPrefix(s.rest, "/*M!")):
+			_, s.rest, _ = strings.Cut(s.rest, "!")
+			s.rest = strings.TrimLeft(s.rest, "0123456789")
+		case s.Dialect == MySQL && strings.HasPrefix(s.rest, "*/"):
+			s.rest = s.rest[2:]
+		case strings.HasPrefix(s.rest, "/*"):
+			s.comment()
+		default:
+			return
+		}
+	}
+}
+
+// comment takes a comment. PostgreSQL's can have others inside.
+func (s *Scanner) comment() {
+	s.rest = s.rest[2:]
+	for depth := 1; depth > 0; {
+		end := strings.Index(s.rest, "*/")
+		if end < 0 {
+			s.rest = ""
+			return
+		}
+		if begin := strings.Index(s.rest[:end], "/*"); begin >= 0 && s.Dialect == Postgres {
+			s.rest = s.rest[begin+2:]
+			depth++
+			continue
+		}
+		s.rest = s.rest[end+2:]
+		depth--
+	}
+}
+
+func (s *Scanner) take(n int) string {
+	taken := s.rest[:n]
+	s.rest = s.rest[n:]
+	return taken
+}
+
+func inWord(c byte) bool {
+	return c == '_' || c >= 0x80 || 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
+}
+
+// Is reports whether word is one of the keywords, which are in lower case.
+func Is(word string, keywords ...string) bool {
+	for _, k := range keywords {
+		if len(word) == len(k) && strings.EqualFold(word, k) {
+			return true
+		}
+	}
+	return false
+}
+
+// Around reports whether text has before, an underscore, and after in a row,
+// in any case. It is fast where there are few underscores, and sees quoted
+// text too: it is to find out whether a closer look is worth its while.
+func Around(text, before string, after ...string) bool {
+	for at := 0; ; at++ {
+		next := strings.IndexByte(text[at:], '_')
+		if next < 0 {
+			return false
+		}
+		at += next
+		if at < len(before) || !strings.EqualFold(text[at-len(before):at], before) {
+			continue
+		}
+		for _, a := range after {
+			if rest := text[at+1:]; len(rest) >= len(a) && strings.EqualFold(rest[:len(a)], a) {
+				return true
+			}
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package sqlwords_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/echobun/echobun/internal/sqlwords"
+)
+
+func words(d sqlwords.Dialect, text string) (list []string) {
+	s := d.Scan(text)
+	for word := s.Next(); word != ""; word = s.Next() {
+		list = append(list, word)
+	}
+	return list
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		"SELECT a_1 FROM \"B\"\"c\";":             {"SELECT", "a_1", "FROM", `B""c`, ";"},
+		"/* a /* b */ c */ -- d\n x":              {"x"},
+		"'it''s; \\' E'\\'' e ''":                 {"'", "'", "e", "'"},
+		"$$ ; $$ $a$ $$ ; $a$ $1 a$b":             {"'", "'", "$", "1", "a$b"},
+		"f(1, ü) U&'a' \"\" `x":                   {"f", "(", "1", ",", "ü", ")", "U", "&", "'", "'", "x"},
+		"/*! not here */ # x":                     {"#", "x"},
+		"$open$ never closed; SET x = 1 $other$;": {"'"},
+	} {
+		require.Equal(t, want, words(sqlwords.Postgres, text), text)
+	}
+	for text, want := range map[string][]string{
+		"SELECT `a``b`, 'c\\'d', \"e\\\"f\"": {"SELECT", "a``b", ",", "'", ",", `e\"f`},
+		"/* a /* b */ c -- d\n# e\n f":       {"c", "f"},
+		"/*!50000 a */ /*M!100100 b */ c":    {"a", "b", "c"},
+		"$$ \"\" '":                          {"$", "$", "'", "'"},
+	} {
+		require.Equal(t, want, words(sqlwords.MySQL, text), text)
+	}
+}
+
+func TestAround(t *testing.T) {
+	t.Parallel()
+	require.True(t, sqlwords.Around("a_b x_SET_Config", "set", "nothing", "config"))
+	require.False(t, sqlwords.Around("_set_confi", "set", "config"))
+	require.False(t, sqlwords.Around("", "set", "config"))
+}
+
+// FuzzWords takes texts to their end: each word takes something off.
+func FuzzWords(f *testing.F) {
+	for _, seed := range []string{"SELECT 1; SET x", "'\\", "\"", "`\\", "$a$", "/*", "/*!", "E'", "--", "é$"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, d := range []sqlwords.Dialect{sqlwords.Postgres, sqlwords.MySQL} {
+			s := d.Scan(text)
+			for left := len(text) + 1; ; left = len(s.Rest()) {
+				word := s.Next()
+				if word == "" {
+					require.Empty(t, s.Rest())
+					break
+				}
+				require.Less(t, len(s.Rest()), left)
+			}
+		}
+	})
+}
