@@ -58,7 +58,11 @@ var errMissing = errors.New("not installed")
 func skipOrFail(tb testing.TB, k *kind, err error) {
 	tb.Helper()
 	if errors.Is(err, errMissing) {
-		Skip(tb, fmt.Sprintf("needs %s, which is not installed here (make setup installs it, %s names a server to use)", k.name, k.env))
+		way := "make setup installs it"
+		if k.env != "" {
+			way += ", " + k.env + " names a server to use"
+		}
+		Skip(tb, fmt.Sprintf("needs %s, which is not installed here (%s)", k.name, way))
 	}
 	tb.Fatalf("dbtest: start %s: %v", k.name, err)
 }

@@ -210,3 +210,19 @@ func TestFilesAreRemoved(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrNotExist)
 	})
 }
+
+func TestPgBouncer(t *testing.T) {
+	t.Parallel()
+	upstream := dbtest.Postgres(t)
+	s := dbtest.PgBouncer(t, upstream, "max_client_conn = 33")
+	require.NotEqual(t, upstream.Port, s.Port)
+	got, err := queryPostgres(t.Context(), s, s.Addr(), "SELECT current_database()")
+	require.NoError(t, err)
+	require.Equal(t, upstream.Database, got)
+	s.Stop()
+	_, err = queryPostgres(t.Context(), s, s.Addr(), "SELECT 1")
+	require.Error(t, err)
+	s.Start()
+	_, err = queryPostgres(t.Context(), s, s.Addr(), "SELECT 1")
+	require.NoError(t, err)
+}

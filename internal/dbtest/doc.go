@@ -3,7 +3,7 @@
 // [Postgres] and [MariaDB] share one server of each kind among the tests of a
 // process; every call gets a fresh database there, dropped when its test
 // ends. [StartPostgres] and [StartMariaDB] start servers that a test may stop,
-// kill and start again.
+// kill and start again. [PgBouncer] puts a connection pooler in front of one.
 //
 // Servers are started from the installed binaries on free loopback ports, with
 // their files in temporary folders, and as an unprivileged user where the
