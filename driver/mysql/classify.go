@@ -59,6 +59,8 @@ var classes = map[uint16]driver.Class{
 	1836: driver.ReadOnly, // The server.
 	1874: driver.ReadOnly, // InnoDB.
 
+	1021:                driver.Unavailable, // The disk is full.
+	1114:                driver.Unavailable, // The table is full, or the disk.
 	1040:                driver.Unavailable, // Too many connections.
 	1047:                driver.Unavailable, // A Galera node without quorum.
 	1053:                driver.Unavailable, // Shutdown.

@@ -27,6 +27,7 @@ var classes = map[string]driver.Class{
 	"55P03": driver.Serialization,                  // lock_not_available
 	"25006": driver.ReadOnly,                       // read_only_sql_transaction
 	"25P02": driver.DoomsTx,                        // in_failed_sql_transaction
+	"53100": driver.Unavailable,                    // disk_full
 	"53300": driver.Unavailable,                    // too_many_connections
 }
 

@@ -220,6 +220,7 @@ func (c *conn) unlock() {
 // through outside of one.
 func (c *conn) leave(v verb, err error) error {
 	err = c.n.where.name(err)
+	c.broken = c.broken || err != nil && !c.queryOnly && outlives(err)
 	rolledBack := c.rolledBack
 	c.rolledBack = false
 	switch {

@@ -87,6 +87,18 @@ func extendedCodeOf(err error) int {
 
 func isBusy(err error) bool { return codeOf(err) == sqlite3.SQLITE_BUSY }
 
+// outlives reports whether the cause of an error stays with the connection
+// when it is gone: one that was opened while the file could only be read never
+// writes, and one of a file that was replaced goes on with the old one.
+func outlives(err error) bool {
+	switch codeOf(err) {
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
 // name adds the database to an error that is about its file.
 func (l location) name(err error) error {
 	switch codeOf(err) {
@@ -147,9 +159,9 @@ func classOf(code int, err error) driver.Class {
 		return driver.ReadOnly
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_PERM:
 		return driver.Unavailable
-	case sqlite3.SQLITE_IOERR:
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL:
 		return driver.Unavailable | driver.DoomsTx
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT:
+	case sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT:
 		return driver.DoomsTx
 	}
 	return 0

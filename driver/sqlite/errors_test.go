@@ -121,7 +121,7 @@ func TestFullDisk(t *testing.T) {
 	db := open(t, url+"?_pragma=max_page_count(20)")
 	run(t, db, "CREATE TABLE x (b BLOB)")
 	_, err := db.ExecContext(t.Context(), "INSERT INTO x VALUES (zeroblob(1000000))")
-	require.Equal(t, driver.DoomsTx, lite().Classify(err))
+	require.Equal(t, driver.DoomsTx|driver.Unavailable, lite().Classify(err))
 	require.ErrorContains(t, err, "test.db")
 	run(t, db, "INSERT INTO x VALUES (zeroblob(10))")
 }
