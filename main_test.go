@@ -14,7 +14,12 @@ import (
 	"github.com/echobun/echobun/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	if isChild() {
+		return
+	}
+	dbtest.Main(m)
+}
 
 // sqliteURL returns the URL of a new SQLite file.
 func sqliteURL(tb testing.TB) string {
