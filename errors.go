@@ -3,6 +3,7 @@ package echobun
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/echobun/echobun/driver"
@@ -126,7 +127,16 @@ type ModelError struct {
 
 // Error names the model and the bind.
 func (e *ModelError) Error() string {
-	return fmt.Sprintf("echobun: model %s on %s: %v", e.Model, bindName(e.Bind), e.Err)
+	return fmt.Sprintf("echobun: model %s on %s: %v", plainName(e.Model), bindName(e.Bind), e.Err)
+}
+
+// plainName quotes the name of a table that could be taken for something else
+// in a log, with a line break in it for instance.
+func plainName(name string) string {
+	if quoted := strconv.Quote(name); quoted[1:len(quoted)-1] != name {
+		return quoted
+	}
+	return name
 }
 
 // Unwrap returns Err.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"unicode/utf8"
@@ -45,10 +46,16 @@ func (*dialect) AppendJSON(b, json []byte) []byte {
 	return appendLiteral(b, json)
 }
 
-// AppendString appends a string as it is. Bun's own, which refuses a NUL,
+// AppendString appends a string as it is. Bun's own refuses a NUL, and
 // replaces bytes that are not UTF-8.
 func (d *dialect) AppendString(b []byte, s string) []byte {
-	if utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+	switch {
+	case strings.IndexByte(s, 0) >= 0:
+		// SQLite would not read the statement past it.
+		b = append(b, "CAST(x'"...)
+		b = hex.AppendEncode(b, []byte(s))
+		return append(b, "' AS TEXT)"...)
+	case utf8.ValidString(s):
 		return d.Dialect.AppendString(b, s)
 	}
 	return appendLiteral(b, []byte(s))
