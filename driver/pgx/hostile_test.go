@@ -58,10 +58,11 @@ func TestHostileURLs(t *testing.T) { //nolint:paralleltest // It sets the enviro
 func requireHostKept(t *testing.T, evil string) {
 	t.Helper()
 	u := &driver.URL{Host: evil, User: "me", Database: "shop", Query: url.Values{}}
-	if cfg, err := pgx.NewConfig(u, driver.Options{TLS: &tls.Config{MinVersion: tls.VersionTLS12}}); err == nil && evil != "" {
-		require.Equal(t, strings.Trim(evil, "[]"), cfg.Host, "%q", evil)
+	host := strings.Trim(evil, "[]")
+	if cfg, err := pgx.NewConfig(u, driver.Options{TLS: &tls.Config{MinVersion: tls.VersionTLS12}}); err == nil && host != "" {
+		require.Equal(t, host, cfg.Host, "%q", evil)
 		require.Empty(t, cfg.Fallbacks, "%q", evil)
-		require.True(t, cfg.TLSConfig != nil || strings.HasPrefix(evil, "/") || strings.HasPrefix(evil, "@"), "%q has no TLS", evil)
+		require.True(t, cfg.TLSConfig != nil || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@"), "%q is no socket and has no TLS", evil)
 	}
 	u = &driver.URL{Host: "good.example", User: "me", Query: url.Values{evil: {"x"}, "sslmode": {"verify-full"}}}
 	if cfg, err := pgx.NewConfig(u, driver.Options{}); err == nil && !strings.EqualFold(evil, "host") {
