@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/echobuntest"
 	"github.com/echobun/echobun/internal/dbtest"
 )
 
@@ -166,4 +167,26 @@ func requireUnprepared(t *testing.T, x subject, query, why string) {
 		defer func() { _ = prepared.Close() }()
 	}
 	require.ErrorContains(t, err, why, query)
+}
+
+// What a test sets in its session is seen by all of it, for they share one,
+// and by nobody after it.
+func TestIsolateSharesTheSession(t *testing.T) {
+	t.Parallel()
+	x, err := echobun.New(echobun.Config{DatabaseURI: dbtest.Postgres(t).URL()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, x.Close()) })
+	t.Run("inside", func(t *testing.T) { //nolint:paralleltest // Its parent waits for it.
+		echobuntest.Isolate(t, x)
+		_, err := x.Engine().ExecContext(t.Context(), "SET statement_timeout = '7s'")
+		require.NoError(t, err)
+		require.Equal(t, "7s", shown(t, x))
+	})
+	require.Equal(t, "0", shown(t, x))
+}
+
+func shown(t *testing.T, x *echobun.Extension) (got string) {
+	t.Helper()
+	require.NoError(t, x.Engine().QueryRowContext(t.Context(), "SHOW statement_timeout").Scan(&got))
+	return got
 }

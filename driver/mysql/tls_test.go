@@ -25,10 +25,15 @@ import (
 // startTLS starts a server with a certificate for 127.0.0.1.
 func startTLS(tb testing.TB) (*dbtest.Server, *x509.CertPool) {
 	tb.Helper()
+	return startTLSUntil(tb, time.Now().Add(time.Hour))
+}
+
+func startTLSUntil(tb testing.TB, until time.Time) (*dbtest.Server, *x509.CertPool) {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(tb, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), NotAfter: until, IsCA: true, BasicConstraintsValid: true,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

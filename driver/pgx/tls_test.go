@@ -31,11 +31,16 @@ import (
 // certificate makes a certificate that signs itself, and its key.
 func certificate(t *testing.T, hosts ...string) (cert, key []byte) {
 	t.Helper()
+	return certificateUntil(t, time.Now().Add(time.Hour), hosts...)
+}
+
+func certificateUntil(t *testing.T, until time.Time, hosts ...string) (cert, key []byte) {
+	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	for _, h := range hosts {
@@ -57,8 +62,13 @@ func certificate(t *testing.T, hosts ...string) (cert, key []byte) {
 // its certificate.
 func secureServer(t *testing.T, hosts ...string) (*dbtest.Server, string, *x509.CertPool) {
 	t.Helper()
+	return secureServerUntil(t, time.Now().Add(time.Hour), hosts...)
+}
+
+func secureServerUntil(t *testing.T, until time.Time, hosts ...string) (*dbtest.Server, string, *x509.CertPool) {
+	t.Helper()
 	s := dbtest.StartPostgres(t)
-	cert, key := certificate(t, hosts...)
+	cert, key := certificateUntil(t, until, hosts...)
 	db := open(t, s.URL(), "")
 	for name, content := range map[string][]byte{"server.crt": cert, "server.key": key} {
 		// The server writes its files itself: only so they are its own.
