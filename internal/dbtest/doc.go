@@ -3,7 +3,8 @@
 // [Postgres] and [MariaDB] share one server of each kind among the tests of a
 // process; every call gets a fresh database there, dropped when its test
 // ends. [StartPostgres] and [StartMariaDB] start servers that a test may stop,
-// kill and start again. [PgBouncer] puts a connection pooler in front of one.
+// kill and start again, and PostgreSQL's may have a standby: [Server.Standby].
+// [PgBouncer] puts a connection pooler in front of a server.
 //
 // Servers are started from the installed binaries on free loopback ports, with
 // their files in temporary folders, and as an unprivileged user where the

@@ -47,12 +47,17 @@ func launch(k *kind, extra []string) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGuard(k, t.owner)
+	return launchFrom(t, extra, func(r *instance) error { return t.run("cp", "-a", t.data, r.data) })
+}
+
+// launchFrom starts a server on a free port, with the data that fill makes.
+func launchFrom(t *template, extra []string, fill func(*instance) error) (*instance, error) {
+	g, err := newGuard(t.kind, t.owner)
 	if err != nil {
 		return nil, err
 	}
 	r := &instance{template: t, guard: g, data: filepath.Join(g.dir, "data"), extra: extra}
-	if err = t.run("cp", "-a", t.data, r.data); err == nil {
+	if err = fill(r); err == nil {
 		err = r.startAnywhere()
 	}
 	if err != nil {
