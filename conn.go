@@ -58,11 +58,13 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 // open opens a connection to the database.
 func (c *connector) open(ctx context.Context) (*conn, error) {
+	era := c.e.era.Load() // One that begins meanwhile may be for this connection's server.
 	inner, err := c.inner.Connect(ctx)
 	if err != nil {
 		return nil, c.e.connectError("connect", outOfTime(ctx, err))
 	}
 	dc := newConn(c.e, inner)
+	dc.era = era
 	ctx = wire.WithOwnSession(ctx)
 	for _, query := range c.opts.OnConnect {
 		if err := dc.prepareSession(ctx, query); err != nil {
@@ -111,10 +113,13 @@ type conn struct {
 
 	isolation *isolation // That was on when the connection was made; see [isolation].
 
-	inTx   bool    // A transaction holds the connection, so its rows do not count.
-	branch *branch // The transaction, if it is a session's.
-	broken bool    // Of no more use: nobody knows what state it is in.
-	spare  *rows   // For the next query, so that it need not be allocated.
+	era int64 // Of the engine when the connection was begun.
+
+	inTx     bool    // A transaction holds the connection, so its rows do not count.
+	readOnly bool    // It only reads, as it was asked to.
+	branch   *branch // The transaction, if it is a session's.
+	broken   bool    // Of no more use: nobody knows what state it is in.
+	spare    *rows   // For the next query, so that it need not be allocated.
 }
 
 var (
@@ -215,7 +220,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, c.failed(ctx, "BEGIN", err)
 	}
-	c.inTx, c.branch = true, branchOf(ctx)
+	c.inTx, c.readOnly, c.branch = true, opts.ReadOnly, branchOf(ctx)
 	c.e.pool.held.Add(1)
 	t := &tx{inner: inner, c: c}
 	if c.branch == nil { // A session's transaction is suspected as a whole.
@@ -255,7 +260,7 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return err
 	}
-	if c.isolation != c.e.isolation.Load() {
+	if !c.current() {
 		c.e.pool.again(ctx)
 		return driver.ErrBadConn
 	}
@@ -295,14 +300,18 @@ func unwritten(query string, err error) error {
 func (c *conn) refused(op string, err error) error {
 	err = c.e.wrap(op, err)
 	var bindErr *BindError
-	if c.branch != nil && errors.As(err, &bindErr) {
+	if !errors.As(err, &bindErr) {
+		return err
+	}
+	c.demoted(bindErr)
+	if c.branch != nil {
 		c.branch.failed(bindErr)
 	}
 	return err
 }
 
 func (c *conn) IsValid() bool {
-	return !c.broken && c.isolation == c.e.isolation.Load() && (c.valid == nil || c.valid.IsValid())
+	return !c.broken && c.current() && (c.valid == nil || c.valid.IsValid())
 }
 
 // tx is a driver's transaction.
@@ -326,7 +335,7 @@ func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback()) }
 func (t *tx) end(op string, err error) error {
 	cleared(t.suspect)
 	if t.c.inTx {
-		t.c.inTx, t.c.branch = false, nil
+		t.c.inTx, t.c.readOnly, t.c.branch = false, false, nil
 		t.c.e.pool.held.Add(-1)
 	}
 	err = t.c.e.wrap(op, err)

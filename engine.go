@@ -35,6 +35,7 @@ type engine struct {
 	pool       pool
 	commits    commitLog
 	canPrepare atomic.Bool               // The server said that it can.
+	era        atomic.Int64              // Connections of an earlier one are not used again.
 	isolation  atomic.Pointer[isolation] // Of a test; else nil.
 	observed   bool                      // Its dialect tells of each table before a query can see it.
 	naming     sync.Map                  // Struct types that stand for Tables, reflect.Type to *Table.
