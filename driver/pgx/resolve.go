@@ -24,8 +24,9 @@ const (
 
 // What became of a transaction.
 const (
-	xactCommitted = "committed"
-	xactAborted   = "aborted"
+	xactCommitted  = "committed"
+	xactAborted    = "aborted"
+	xactInProgress = "in progress"
 )
 
 var errAborted = errors.New("the server says that the transaction was rolled back")
@@ -121,13 +122,14 @@ func (t *tx) resolve(start time.Time, lost error) error {
 	return lost
 }
 
-// outcome asks until it is known or ctx ends. Then it is empty.
+// outcome asks until it is known or ctx ends. It is empty then, and if the
+// server that answers cannot tell: a failover or a restart made it another one.
 func (c *conn) outcome(ctx context.Context, m mark) string {
 	pause := minResolvePause
 	for ctx.Err() == nil {
 		status, err := c.ask(ctx, m)
-		if err == nil && (status == xactCommitted || status == xactAborted) {
-			return status
+		if err == nil && status != xactInProgress {
+			return status // If it is empty, no other answer will come.
 		}
 		select {
 		case <-time.After(pause):
