@@ -17,12 +17,14 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 PATCH     ?=
 
+SOAK_TIME ?= 10m
+
 CRASH_KILLS   ?= 20
 CRASH_RANDOM  ?= 300
 CRASH_SERVERS ?= 20
 
 .PHONY: help setup fmt fmt-check tidy-check tests-check vet lint test test-race test-short \
-	cover cover-check crash-test fuzz bench uncured ci summary example cross clean
+	cover cover-check crash-test soak fuzz bench uncured ci summary example cross clean
 
 help: ## List these tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +74,10 @@ crash-test: ## Kill processes and servers amid two-phase commits (CRASH_KILLS, C
 	@hack/setup --check || $(MAKE) --no-print-directory setup
 	@CI=true CRASH_KILLS=$(CRASH_KILLS) CRASH_RANDOM=$(CRASH_RANDOM) CRASH_SERVERS=$(CRASH_SERVERS) \
 		go test -tags failpoint -count=1 -timeout 30m -v -run Crash ./internal/crashtest
+
+soak: ## Keep an application under load for SOAK_TIME (10m), with faults, and compare what was told with what is there.
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@CI=true SOAK_TIME=$(SOAK_TIME) go test -count=1 -timeout 60m -v -run Soak ./internal/soak
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s).
 	@hack/fuzz $(FUZZTIME)

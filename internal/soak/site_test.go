@@ -55,12 +55,15 @@ func models() []any { return []any{(*order)(nil), (*payment)(nil), (*event)(nil)
 // A site is an application over PostgreSQL, MariaDB and SQLite, whose
 // connections can be cut.
 type site struct {
-	x       *echobun.Extension // What the application uses.
-	sound   *echobun.Extension // The same databases without cuts.
+	urls    map[string]string // By bind, with cuts.
+	sounds  map[string]string // The same without.
 	proxies []*cutproxy.Proxy
-	server  *httptest.Server
 	refused counter
 	limit   atomic.Int64 // What a request may take.
+
+	x      *echobun.Extension // What the application uses.
+	sound  *echobun.Extension // The same databases without cuts.
+	server *httptest.Server
 }
 
 func newSite(t *testing.T) *site {
@@ -68,24 +71,45 @@ func newSite(t *testing.T) *site {
 	pg, my := dbtest.StartPostgres(t), dbtest.StartMariaDB(t)
 	toPG, toMy := cutproxy.New(t, pg.Addr()), cutproxy.New(t, my.Addr())
 	lite := "sqlite:///" + filepath.Join(t.TempDir(), "soak.db")
-	s := &site{
-		x:       open(t, pg.URLVia(toPG.Addr()), my.URLVia(toMy.Addr()), lite),
-		sound:   open(t, pg.URL(), my.URL(), lite),
+	return &site{
+		urls:    map[string]string{"": pg.URLVia(toPG.Addr()), "auth": my.URLVia(toMy.Addr()), "meta": lite},
+		sounds:  map[string]string{"": pg.URL(), "auth": my.URL(), "meta": lite},
 		proxies: []*cutproxy.Proxy{toPG, toMy},
 	}
+}
+
+// start starts the application.
+func (s *site) start(t *testing.T) {
+	t.Helper()
+	s.x, s.sound = open(t, s.urls), open(t, s.sounds)
 	ctx, end := s.sound.AppContext(t.Context())
 	defer end()
 	require.NoError(t, s.sound.CreateAll(ctx))
 	s.server = httptest.NewServer(s.routes())
-	t.Cleanup(s.server.Close)
-	return s
+	transport, ok := s.server.Client().Transport.(*http.Transport)
+	require.True(t, ok)
+	transport.MaxIdleConnsPerHost = clients
+	s.limit.Store(int64(calmLimit))
 }
 
-func open(t *testing.T, pg, my, lite string) *echobun.Extension {
+// stop stops it. Nothing may be in use any more.
+func (s *site) stop(t *testing.T) {
+	t.Helper()
+	s.server.Close()
+	for key, db := range s.x.Engines() {
+		require.Eventually(t, func() bool { return db.Stats().InUse == 0 }, 10*time.Second, time.Millisecond, "bind %q", key)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, s.x.Shutdown(ctx))
+	require.NoError(t, s.sound.Shutdown(ctx))
+}
+
+func open(t *testing.T, urls map[string]string) *echobun.Extension {
 	t.Helper()
 	x, err := echobun.New(echobun.Config{
-		AppName: "soak", DatabaseURI: pg,
-		Binds: echobun.Binds{"auth": {URL: my}, "meta": {URL: lite}},
+		AppName: "soak", DatabaseURI: urls[""],
+		Binds: echobun.Binds{"auth": {URL: urls["auth"]}, "meta": {URL: urls["meta"]}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, x.Close()) })

@@ -37,43 +37,61 @@ func TestSoak(t *testing.T) { //nolint:paralleltest // It measures memory.
 		long = 15 * time.Second
 	}
 	s := newSite(t)
-	s.limit.Store(int64(calmLimit))
 	l := newLoad(t, s)
-	l.run(t.Context(), time.Second, -1) // Fills pools, and what is made once.
-	l.totals = [parts]part{}
-	before := s.rest(t)
+	s.start(t)
+	l.run(t.Context(), time.Second, 0) // Makes what is made once.
+	s.stop(t)
+	l.totals[0] = part{}
+	before := rest()
 
+	s.start(t)
 	recovering, stop := context.WithCancel(t.Context())
 	var background sync.WaitGroup
 	background.Go(func() { s.recoverFor(recovering) })
 	for i := range parts {
-		var disturbing sync.WaitGroup
-		faults, calm := context.WithCancel(t.Context())
-		s.limit.Store(int64(calmLimit))
-		if i%2 == 1 && i < parts-1 {
-			s.limit.Store(int64(faultLimit))
-			disturbing.Go(func() { s.disturb(faults) })
-		}
-		l.run(t.Context(), long/parts, i)
-		calm()
-		disturbing.Wait()
-		s.calm()
+		l.part(t, i, long/parts)
 	}
 	stop()
 	background.Wait()
-	after := s.rest(t)
-
 	s.settle(t)
-	ctx, end := s.sound.AppContext(t.Context())
-	defer end()
-	written := 0
-	for _, ledger := range l.ledgers {
-		written += ledger.requireTruth(ctx, t, s)
-	}
+	written := l.requireTruth(t)
+	s.stop(t)
+	after := rest()
+
 	l.report(t, written, before, after)
 	require.LessOrEqual(t, after.goroutines, before.goroutines)
 	require.LessOrEqual(t, after.heap, before.heap+2<<20)
 	l.requireSteady(t, long)
+}
+
+// part runs a part of the test, with faults or without.
+func (l *load) part(t *testing.T, i int, long time.Duration) {
+	t.Helper()
+	faults, calm := context.WithCancel(t.Context())
+	var disturbing sync.WaitGroup
+	limit := calmLimit
+	if i%2 == 1 && i < parts-1 {
+		limit = faultLimit
+		disturbing.Go(func() { l.s.disturb(faults) })
+	}
+	l.s.limit.Store(int64(limit))
+	l.run(t.Context(), long, i)
+	calm()
+	disturbing.Wait()
+	for _, p := range l.s.proxies {
+		p.Disarm()
+	}
+}
+
+// requireTruth compares what all clients were told with what is there.
+func (l *load) requireTruth(t *testing.T) (written int) {
+	t.Helper()
+	ctx, end := l.s.sound.AppContext(t.Context())
+	defer end()
+	for _, ledger := range l.ledgers {
+		written += ledger.requireTruth(ctx, t, l.s)
+	}
+	return written
 }
 
 // disturb cuts connections at every word of a transaction.
@@ -91,38 +109,18 @@ func (s *site) disturb(ctx context.Context) {
 	}
 }
 
-func (s *site) calm() {
-	for _, p := range s.proxies {
-		p.Disarm()
-	}
-}
-
-// A state is what an application at rest holds.
+// A state is what the process holds when the application has stopped.
 type state struct {
 	heap       uint64
 	goroutines int
 }
 
-// rest waits until nothing is in use, closes what is idle, and measures.
-func (s *site) rest(t *testing.T) state {
-	t.Helper()
-	s.server.Client().CloseIdleConnections()
-	for key, db := range s.x.Engines() {
-		require.Eventually(t, func() bool { return db.Stats().InUse == 0 }, 10*time.Second, time.Millisecond, "bind %q", key)
-		db.SetMaxIdleConns(0)
-	}
-	for _, db := range s.sound.Engines() {
-		db.SetMaxIdleConns(0)
-	}
-	var now state
-	for range 50 { // What ends takes a moment.
+// rest measures, after what ends has had a moment.
+func rest() state {
+	now := state{goroutines: runtime.NumGoroutine()}
+	for range 50 {
 		time.Sleep(20 * time.Millisecond)
-		if n := runtime.NumGoroutine(); now.goroutines == 0 || n < now.goroutines {
-			now.goroutines = n
-		}
-	}
-	for _, db := range s.x.Engines() {
-		db.SetMaxIdleConns(15)
+		now.goroutines = min(now.goroutines, runtime.NumGoroutine())
 	}
 	var m runtime.MemStats
 	runtime.GC()
@@ -165,14 +163,12 @@ func newLoad(t *testing.T, s *site) *load {
 	for i := range clients {
 		l.ledgers = append(l.ledgers, newLedger(t, int64(i+1)))
 	}
-	transport := s.server.Client().Transport.(*http.Transport) //nolint:errcheck,forcetypeassert // It is httptest's.
-	transport.MaxIdleConnsPerHost = clients
 	return l
 }
 
 // run sends requests for d.
 func (l *load) run(ctx context.Context, d time.Duration, at int) {
-	p := &l.totals[max(at, 0)]
+	p := &l.totals[at]
 	start := time.Now()
 	var all sync.WaitGroup
 	for i := range clients {
