@@ -81,6 +81,7 @@ var (
 	t *testing.T
 	transfer func(context.Context, *echobun.Session) error
 	createOrder echo.HandlerFunc
+	readSecret func(ctx context.Context, name string) (user, password string, err error)
 	newServer func(*echobun.Extension) *echo.Echo
 )
 `
