@@ -52,7 +52,8 @@ func newCanary(t *testing.T, dsn string) (context.Context, *echobun.Extension, *
 	t.Helper()
 	rows := &echobun.Table{Name: "hostile_rows", Columns: []echobun.Column{
 		{Name: "id", Type: echobun.BigInteger, PrimaryKey: true},
-		{Name: "text", Type: echobun.Text, NotNull: true}, {Name: "blob", Type: echobun.LargeBinary, NotNull: true},
+		{Name: "text", Type: echobun.Text, NotNull: true},
+		{Name: "blob", Type: echobun.LargeBinary, NotNull: true},
 	}}
 	x := newExtension(t, echobun.Config{DatabaseURI: dsn}, (*canary)(nil), rows)
 	ctx, db := newSession(t, x)
@@ -178,9 +179,9 @@ func requireIdentQuoted(ctx context.Context, t *testing.T, db *echobun.Session, 
 	if err != nil {
 		return // The database does not take it for a name: a NUL, or too long.
 	}
+	defer func() { require.NoError(t, rows.Close()) }()
 	columns, err := rows.Columns()
 	require.NoError(t, err)
-	require.NoError(t, rows.Close())
 	require.NoError(t, rows.Err())
 	require.Len(t, columns, 1, "%q", payload)
 	if len(payload) <= 63 {

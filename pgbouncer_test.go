@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -170,9 +171,9 @@ func (p *poolerLoad) nested(ctx context.Context, tx *echobun.Session, row *poole
 func (p *poolerLoad) read(ctx context.Context, tx *echobun.Session, row *pooledRow) error {
 	var serial int
 	var text string
-	err := tx.NewSelect().Model((*pooledRow)(nil)).Column("serial").ColumnExpr("?", `it's a "\ `+fmt.Sprint(row.Serial)).
+	err := tx.NewSelect().Model((*pooledRow)(nil)).Column("serial").ColumnExpr("?", `it's a "\ `+strconv.Itoa(row.Serial)).
 		Where("id = ?", row.ID).Scan(ctx, &serial, &text)
-	if err == nil && (serial != row.Serial || text != `it's a "\ `+fmt.Sprint(row.Serial)) {
+	if err == nil && (serial != row.Serial || text != `it's a "\ `+strconv.Itoa(row.Serial)) {
 		err = fmt.Errorf("read %d, %q of %d", serial, text, row.Serial)
 	}
 	return err

@@ -94,9 +94,9 @@ func doors(ctx context.Context, x *echobun.Extension, db *echobun.Session) map[s
 			if err != nil {
 				return err
 			}
-			for rows.Next() { //nolint:revive // What is read does not matter, but that it is.
+			defer rows.Close()
+			for rows.Next() {
 			}
-			_ = rows.Close()
 			return rows.Err()
 		},
 		"Conn": func(query string) error {
@@ -113,14 +113,14 @@ func doors(ctx context.Context, x *echobun.Extension, db *echobun.Session) map[s
 			if err != nil {
 				return err
 			}
-			defer conn.Close() //nolint:errcheck // It may have been given up.
+			defer conn.Close()
 			stmt, err := conn.PrepareContext(ctx, query)
 			if err != nil { // Some statements cannot be prepared.
 				_, err = conn.ExecContext(ctx, query)
 				return err
 			}
+			defer stmt.Close()
 			_, err = stmt.ExecContext(ctx)
-			_ = stmt.Close()
 			return err
 		},
 	}

@@ -171,12 +171,12 @@ func requireUnprepared(t *testing.T, x subject, query, why string) {
 
 // What a test sets in its session is seen by all of it, for they share one,
 // and by nobody after it.
-func TestIsolateSharesTheSession(t *testing.T) {
+func TestIsolateSharesTheSession(t *testing.T) { //nolint:tparallel // It looks at what its subtest leaves.
 	t.Parallel()
 	x, err := echobun.New(echobun.Config{DatabaseURI: dbtest.Postgres(t).URL()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, x.Close()) })
-	t.Run("inside", func(t *testing.T) { //nolint:paralleltest // Its parent waits for it.
+	t.Run("inside", func(t *testing.T) {
 		echobuntest.Isolate(t, x)
 		_, err := x.Engine().ExecContext(t.Context(), "SET statement_timeout = '7s'")
 		require.NoError(t, err)

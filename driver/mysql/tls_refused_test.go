@@ -107,12 +107,12 @@ func strip(t *testing.T, upstream string) (addr string, heard *atomic.Int64) {
 	t.Helper()
 	heard = new(atomic.Int64)
 	return listen(t, func(c net.Conn) {
-		defer c.Close() //nolint:errcheck // A test's.
+		defer c.Close()
 		s, err := net.Dial("tcp", upstream)
 		if err != nil {
 			return
 		}
-		defer s.Close() //nolint:errcheck // As above.
+		defer s.Close()
 		greeting := make([]byte, 4)
 		if _, err := io.ReadFull(s, greeting); err != nil {
 			return

@@ -131,13 +131,13 @@ func strip(t *testing.T, upstream string) *stripper {
 
 // serve serves one connection to its end.
 func (m *stripper) serve(c net.Conn, upstream string) {
-	defer c.Close()                                     //nolint:errcheck // A test's.
+	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second)) // It does not fail.
-	s, err := new(net.Dialer).Dial("tcp", upstream)     //nolint:noctx // The deadline bounds it.
+	s, err := new(net.Dialer).Dial("tcp", upstream)
 	if err != nil {
 		return
 	}
-	defer s.Close() //nolint:errcheck // As above.
+	defer s.Close()
 	first := make([]byte, 8)
 	if _, err := io.ReadFull(c, first); err != nil {
 		return
