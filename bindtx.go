@@ -7,6 +7,9 @@ import (
 	"runtime"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+
+	"github.com/echobun/echobun/driver"
 )
 
 // BeginTx begins Bun's transaction on this engine: a savepoint, if the session
@@ -67,9 +70,18 @@ func (e *engine) beginDetached(ctx, life context.Context, db beginner, opts *sql
 	case timeout != nil:
 		err = timeout
 	case !inTime && ctx.Err() != nil:
-		err = ctx.Err()
+		err = e.tooLate(ctx.Err())
 	}
 	return bun.Tx{}, nil, e.wrap("BEGIN", e.overtaken(err))
+}
+
+// tooLate is the error of a BEGIN whose caller had no time left. A server that
+// is there answers at once; only SQLite has a BEGIN wait for a lock.
+func (e *engine) tooLate(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || e.db.Dialect().Name() == dialect.SQLite {
+		return err
+	}
+	return &BindError{Bind: e.key, Op: "BEGIN", Err: err, class: driver.Unavailable}
 }
 
 // beginAttached is beginDetached for a context that cannot end, and an engine

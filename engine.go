@@ -211,7 +211,7 @@ func (e *engine) classify(err error) driver.Class {
 	}
 	class := e.driverClass(err)
 	var netErr *net.OpError
-	if errors.Is(err, sqldriver.ErrBadConn) || errors.As(err, &netErr) && netErr.Op == "dial" {
+	if class&driver.OutcomeUnknown != 0 || errors.Is(err, sqldriver.ErrBadConn) || errors.As(err, &netErr) && netErr.Op == "dial" {
 		class |= driver.Unavailable
 	}
 	return class

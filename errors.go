@@ -67,7 +67,9 @@ var (
 	// ErrOutcomeUnknown is a lost reply: the statement may or may not have
 	// run. It was not sent a second time.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
-	// ErrUnavailable is a server that cannot be reached or is not ready.
+	// ErrUnavailable is a server that cannot be reached or is not ready. A lost
+	// reply is of this kind too: where a failed write is repeated, look for
+	// ErrOutcomeUnknown first.
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrReadOnly is a write to a server, transaction or file that only reads.
 	ErrReadOnly = errors.New("database is read-only")

@@ -156,7 +156,7 @@ func TestCancelWithoutAnswer(t *testing.T) {
 		name  string
 		tx    bool
 		class driver.Class
-	}{{"autocommit", false, driver.OutcomeUnknown}, {"transaction", true, 0}}
+	}{{"autocommit", false, driver.OutcomeUnknown}, {"transaction", true, driver.Unavailable}}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -93,6 +93,10 @@ func classify(err error) driver.Class {
 	if errors.As(err, &own) {
 		return own.class
 	}
+	var silent *silentError
+	if errors.As(err, &silent) && !errors.Is(err, context.Canceled) {
+		return driver.Unavailable
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return 0 // They are net.Errors too.
 	}

@@ -21,6 +21,14 @@ type statement struct {
 	watch *watch // Nil for a context that cannot end.
 }
 
+// A silentError is the end of a context after which the server has not even
+// answered that the statement was stopped.
+type silentError struct{ cause error }
+
+func (e *silentError) Error() string { return "the server does not answer: " + e.cause.Error() }
+
+func (e *silentError) Unwrap() error { return e.cause }
+
 // end stops watching, and says what err means for the statement.
 func (s statement) end(err error) error {
 	cause := s.conn.release(s.watch)
@@ -31,7 +39,7 @@ func (s statement) end(err error) error {
 	case isLost(err):
 		s.conn.broken = true
 		if cause != nil {
-			err = cause
+			err = &silentError{cause}
 		}
 		if s.inTx && s.undone() {
 			return err

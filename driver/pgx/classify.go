@@ -70,8 +70,8 @@ func classifyOwn(err error) (driver.Class, bool) {
 	switch {
 	case errors.As(err, &connect):
 		return driver.Unavailable, true
-	case errors.As(err, &lost) && isContext(err):
-		return driver.DoomsTx, true
+	case errors.As(err, &lost) && errors.Is(err, context.Canceled):
+		return driver.DoomsTx, true // Nobody waited for the server to answer.
 	case errors.As(err, &lost):
 		return driver.DoomsTx | driver.Unavailable, true
 	case errors.As(err, &stale) && stale.inTx:

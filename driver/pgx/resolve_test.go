@@ -51,7 +51,7 @@ func TestCommitLost(t *testing.T) { //nolint:paralleltest // It measures.
 	}{
 		{name: "request of the id", mode: cutproxy.DropRequest, markers: []string{atXID}, class: rolledBack},
 		{name: "reply with the id", mode: cutproxy.DropReply, markers: []string{atXID}, class: rolledBack},
-		{name: "no reply with the id", mode: cutproxy.HangReply, markers: []string{atXID}, class: driver.DoomsTx},
+		{name: "no reply with the id", mode: cutproxy.HangReply, markers: []string{atXID}, class: rolledBack},
 		{name: "request", mode: cutproxy.DropRequest, markers: []string{atCommit}, class: rolledBack},
 		{name: "reply", mode: cutproxy.DropReply, markers: []string{atCommit}, rows: 1},
 		{name: "no reply", mode: cutproxy.HangReply, markers: []string{atCommit}, rows: 1},

@@ -24,7 +24,7 @@ func TestCommitAndRollbackHang(t *testing.T) {
 		class driver.Class
 	}{
 		{name: "commit", end: (*sql.Tx).Commit},
-		{name: "rollback", end: (*sql.Tx).Rollback, class: driver.DoomsTx},
+		{name: "rollback", end: (*sql.Tx).Rollback, class: driver.DoomsTx | driver.Unavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
