@@ -56,11 +56,10 @@ func dbOf(c echo.Context) *echobun.Session {
 
 // send sends one request with a time limit to e.
 func send(ctx context.Context, e http.Handler, method, path string, limit time.Duration) *call {
-	c := &call{id: path[strings.LastIndexByte(path, '/')+1:]}
+	c := &call{id: path[strings.LastIndexByte(path, '/')+1:], start: time.Now()}
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callKey{}, c), limit)
 	defer cancel()
 	req, rec := httptest.NewRequestWithContext(ctx, method, path, nil), httptest.NewRecorder()
-	c.start = time.Now()
 	e.ServeHTTP(rec, req)
 	c.end, c.status = time.Now(), rec.Code
 	return c

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"go.uber.org/goleak"
@@ -19,7 +20,14 @@ import (
 	"github.com/echobun/echobun/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // Toxiproxy has a lot to say.
+	dbtest.Main(m, toxiproxys)
+}
+
+// toxiproxys are goroutines that Toxiproxy leaves behind when a connection
+// ends while a toxic is taken away.
+var toxiproxys = goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
 
 // long reports whether the tests are to hold to their figures.
 func long() bool { return os.Getenv("ECHOBUN_LONG") == "1" }
@@ -100,8 +108,10 @@ func sqliteURL(tb testing.TB) string {
 // is for tests that do not run in parallel, and comes first in them.
 func noLeaks(t *testing.T) {
 	t.Helper()
+	dbtest.Postgres(t) // The servers that all tests share are no leak.
+	dbtest.MariaDB(t)
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	t.Cleanup(func() { goleak.VerifyNone(t, before, toxiproxys) })
 }
 
 // newExtension returns an extension with the tables of all models made. When
