@@ -69,6 +69,9 @@ type appContext struct {
 	live   context.Context //nolint:containedctx // Cancelled by end; Bun's transactions derive from it.
 	cancel context.CancelFunc
 	open   []*transaction // Rolled back by end.
+	over   bool           // What was open has been ended, and nothing more may be.
+	loose  int            // Transactions of Bun's that live on it.
+	still  chan struct{}  // Closed when there are none; nil unless somebody waits.
 
 	next, previous *appContext // Of those that run; see [running].
 }
@@ -104,6 +107,7 @@ func (a *appContext) end() {
 func (a *appContext) stop() (open []*transaction) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.over = true
 	if a.cancel != nil {
 		a.cancel()
 	}
@@ -115,8 +119,8 @@ func (a *appContext) stop() (open []*transaction) {
 func (a *appContext) opened(t *transaction) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ended.Load() {
-		go t.abort(ErrAppContextEnded)
+	if a.over || a.ended.Load() {
+		go t.abort(cmpError(a.usable(), ErrAppContextEnded))
 		return
 	}
 	a.open = append(a.open, t)
@@ -134,19 +138,65 @@ func (a *appContext) forget(t *transaction) bool {
 	return true
 }
 
-// lifetime returns a context that carries nothing and ends with a. It is made
-// when the first transaction asks for it.
-func (a *appContext) lifetime() context.Context {
+// lifetime returns a context that carries nothing but a and ends with it, for
+// a transaction of Bun's. It is made when the first one asks for it. Begun is
+// to be called when that has begun, or has failed to.
+func (a *appContext) lifetime() (life context.Context, begun func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 
 	if a.live == nil {
-		a.live, a.cancel = context.WithCancel(context.Background())
-		if a.ended.Load() {
+		a.live, a.cancel = context.WithCancel(context.WithValue(context.Background(), lifeKey{a.x}, a))
+		if a.over || a.ended.Load() {
 			a.cancel()
 		}
 	}
-	return a.live
+	a.loose++
+	return a.live, a.release
+}
+
+// lifeKey is the context key of the app context that a transaction of Bun's lives on.
+type lifeKey struct{ x *Extension }
+
+// lifeOf returns the app context that the transaction lives on which a
+// connection is to begin for ctx, or nil.
+func (e *engine) lifeOf(ctx context.Context) *appContext {
+	a, _ := ctx.Value(lifeKey{e.metadata.x}).(*appContext)
+	return a
+}
+
+// hold is called when a connection has begun a transaction that lives on a.
+func (a *appContext) hold() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.loose++
+}
+
+// release is called when that has ended.
+func (a *appContext) release() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.loose--
+	if a.loose == 0 && a.still != nil {
+		close(a.still)
+		a.still = nil
+	}
+}
+
+// settled returns a channel that is closed when no transaction of Bun's lives
+// on a, which must have been stopped.
+func (a *appContext) settled() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.still == nil {
+		a.still = make(chan struct{})
+	}
+	still := a.still
+	if a.loose == 0 {
+		close(still)
+		a.still = nil
+	}
+	return still
 }
 
 // usable returns why a can't be used any more, or nil.

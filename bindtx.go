@@ -33,7 +33,11 @@ func (h *handle) beginTx(ctx context.Context, opts *sql.TxOptions) (tx bun.Tx, d
 	if err := h.s.admits(ctx, h.e, "BEGIN"); err != nil {
 		return bun.Tx{}, nil, err
 	}
-	tx, done, err = h.e.beginDetached(ctx, h.s.app.lifetime(), h.e.db, opts)
+	life, begun := h.s.app.lifetime()
+	defer begun()
+	start := h.s.app.clock()
+	tx, done, err = h.e.beginDetached(h.s.claims(ctx, h.e, "BEGIN", nil), life, h.e.db, opts)
+	h.s.app.timed(h.e, start)
 	if err != nil && ctx.Err() == nil && h.ended(err) != err { //nolint:errorlint // The same error or not.
 		err = h.e.wrap("BEGIN", h.ended(err))
 	}
@@ -119,7 +123,7 @@ func (h *handle) savepoint(ctx context.Context, opts *sql.TxOptions) (bun.Tx, *b
 		return bun.Tx{}, nil, err
 	}
 	// Bun ends a savepoint with the context that it began with.
-	tx, err := b.tx.BeginTx(context.WithoutCancel(ctx), opts)
+	tx, err := b.tx.BeginTx(h.s.claims(context.WithoutCancel(ctx), h.e, "SAVEPOINT", b), opts)
 	return tx, b, h.e.wrap("SAVEPOINT", err)
 }
 

@@ -48,7 +48,7 @@ func (b *branch) ready(ctx context.Context, l *level) error {
 	}
 	if !b.begun {
 		start := b.t.app.clock()
-		err := b.begin(ctx)
+		err := b.begin(b.claims(ctx, "BEGIN"))
 		b.t.app.timed(b.e, start)
 		if err != nil {
 			return err
@@ -118,11 +118,25 @@ func (b *branch) mark(ctx context.Context, l *level) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(b.t.opts.commitTimeout()-hangUpLimit, afterLimit))
 	defer cancel()
-	if _, err := b.tx.ExecContext(ctx, "SAVEPOINT "+l.name); err != nil {
+	if err := b.control(ctx, "SAVEPOINT "+l.name); err != nil {
 		return b.e.wrap("SAVEPOINT", err)
 	}
 	b.marks = append(b.marks, l)
 	return nil
+}
+
+// control sends a statement of the library's own in the transaction.
+func (b *branch) control(ctx context.Context, query string) error {
+	start := b.t.app.clock()
+	_, err := b.tx.ExecContext(b.claims(ctx, query), query)
+	b.t.app.timed(b.e, start)
+	return err
+}
+
+// claims makes a statement the transaction's for the hooks, whatever context
+// it is sent with.
+func (b *branch) claims(ctx context.Context, query string) context.Context {
+	return b.t.root.session.claims(ctx, b.e, query, b)
 }
 
 // release makes what l did here part of its parent.
@@ -158,7 +172,7 @@ func (b *branch) unmark(l *level, statements ...string) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), max(b.t.opts.commitTimeout()-hangUpLimit, afterLimit))
 	defer cancel()
 	for _, query := range statements {
-		if _, err = b.tx.ExecContext(ctx, query); err != nil {
+		if err = b.control(ctx, query); err != nil {
 			err = b.e.wrap(operation(query), err)
 			break
 		}

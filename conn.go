@@ -115,11 +115,12 @@ type conn struct {
 
 	era int64 // Of the engine when the connection was begun.
 
-	inTx     bool    // A transaction holds the connection, so its rows do not count.
-	readOnly bool    // It only reads, as it was asked to.
-	branch   *branch // The transaction, if it is a session's.
-	broken   bool    // Of no more use: nobody knows what state it is in.
-	spare    *rows   // For the next query, so that it need not be allocated.
+	inTx     bool        // A transaction holds the connection, so its rows do not count.
+	readOnly bool        // It only reads, as it was asked to.
+	branch   *branch     // The transaction, if it is a session's.
+	app      *appContext // The transaction lives on it, if it is one of Bun's from a session.
+	broken   bool        // Of no more use: nobody knows what state it is in.
+	spare    *rows       // For the next query, so that it need not be allocated.
 }
 
 var (
@@ -173,7 +174,9 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
+	start := c.clock()
 	res, err := c.execer.ExecContext(ctx, query, args)
+	c.timed(start)
 	if err != nil {
 		return nil, c.failed(ctx, operation(query), unwritten(query, err))
 	}
@@ -187,7 +190,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
+	start := c.clock()
 	inner, err := c.queryer.QueryContext(ctx, query, args)
+	c.timed(start)
 	if err != nil {
 		return nil, c.failed(ctx, operation(query), unwritten(query, err))
 	}
@@ -225,8 +230,26 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	t := &tx{inner: inner, c: c}
 	if c.branch == nil { // A session's transaction is suspected as a whole.
 		t.suspect = c.e.suspect("transaction")
+		if c.app = c.e.lifeOf(ctx); c.app != nil {
+			c.app.hold()
+		}
 	}
 	return t, nil
+}
+
+// clock and timed are the app context's in one of Bun's transactions, whose
+// statements no session sees.
+func (c *conn) clock() time.Time {
+	if c.app == nil {
+		return time.Time{}
+	}
+	return c.app.clock()
+}
+
+func (c *conn) timed(start time.Time) {
+	if c.app != nil {
+		c.app.timed(c.e, start)
+	}
 }
 
 func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -327,16 +350,23 @@ func (t *tx) Commit() error {
 	if b := t.c.branch; b != nil && b.part != nil && b.part.Prepare {
 		op = "PREPARE"
 	}
-	return t.end(op, t.inner.Commit())
+	return t.end(op, t.inner.Commit)
 }
 
-func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback()) }
+func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback) }
 
-func (t *tx) end(op string, err error) error {
+func (t *tx) end(op string, how func() error) error {
+	start := t.c.clock()
+	err := how()
+	t.c.timed(start)
 	cleared(t.suspect)
 	if t.c.inTx {
 		t.c.inTx, t.c.readOnly, t.c.branch = false, false, nil
 		t.c.e.pool.held.Add(-1)
+		if t.c.app != nil {
+			t.c.app.release()
+			t.c.app = nil
+		}
 	}
 	err = t.c.e.wrap(op, err)
 	if err != nil && (op == "ROLLBACK" || errors.Is(err, ErrOutcomeUnknown)) {

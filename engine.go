@@ -18,6 +18,7 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // An engine is one bind: a pool, a dialect, and what is declared for it.
@@ -195,10 +196,12 @@ func (e *engine) overtaken(err error) error {
 }
 
 // connectError is wrap for the opening of a connection, where running out of
-// time means that the server does not answer.
+// time means that the server does not answer. A database that nobody knows the
+// password of is out of reach as well.
 func (e *engine) connectError(op string, err error) error {
 	bindErr := &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err)}
-	if errors.Is(err, context.DeadlineExceeded) {
+	var noCredentials *wire.CredentialsError
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &noCredentials) && !errors.Is(err, context.Canceled) {
 		bindErr.class |= driver.Unavailable
 	}
 	return bindErr

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/driver"
 )
 
 // An Extension holds an application's engines and metadatas by bind key. It
@@ -33,6 +35,7 @@ type Extension struct {
 
 	routes    routes
 	closed    atomic.Bool
+	over      chan struct{} // Closed when Close is done.
 	isolating atomic.Bool // All engines are isolated.
 	homes     sync.Map    // Struct types whose bind key was read, reflect.Type to *engine.
 
@@ -56,6 +59,7 @@ func New(cfg Config) (*Extension, error) {
 		app:         shortName(cmp.Or(cfg.AppName, defaultAppName)),
 		logger:      cfg.Logger,
 		foreignKeys: cfg.ForeignKeys,
+		over:        make(chan struct{}),
 
 		leakThreshold: cfg.LeakThreshold,
 		failing:       newFailingDB(),
@@ -69,7 +73,7 @@ func New(cfg Config) (*Extension, error) {
 	for i, r := range binds {
 		e, err := openEngine(x, r, cfg)
 		if err != nil {
-			faults = append(faults, &ConfigError{Bind: r.key, Field: "URL", Err: err})
+			faults = append(faults, &ConfigError{Bind: r.key, Field: faultyField(err), Err: err})
 			continue
 		}
 		e.index = i
@@ -79,6 +83,14 @@ func New(cfg Config) (*Extension, error) {
 		return nil, errors.Join(err, x.Close())
 	}
 	return x, nil
+}
+
+// faultyField returns the field of EngineOptions that a driver does not want.
+func faultyField(err error) string {
+	if errors.Is(err, driver.ErrNoCredentials) {
+		return "Credentials"
+	}
+	return "URL"
 }
 
 // Engine returns the engine of the default bind, or nil if there is none.
@@ -123,11 +135,14 @@ func (x *Extension) Metadatas() map[string]*Metadata {
 // Close rolls back what is open and closes every pool that New opened, at
 // once: [Extension.Shutdown] waits for those who use them. It returns the
 // pools' errors joined, each a [*BindError]. Engines that came in through
-// EngineOptions.DB stay open. Calling it again does nothing and returns nil.
+// EngineOptions.DB stay open. Calling it again waits until that is done and
+// returns nil.
 func (x *Extension) Close() error {
 	if x.closed.Swap(true) {
+		<-x.over
 		return nil
 	}
+	defer close(x.over)
 	x.rollBack()
 
 	var errs []error

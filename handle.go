@@ -137,7 +137,7 @@ func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, a
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
-	ctx, start := h.sends(ctx, nil)
+	ctx, start := h.sends(ctx, query, nil)
 	ctx, w := h.e.pool.enter(ctx)
 	defer func() {
 		h.e.pool.leave(w) // Also when a hook of the user's panics.
@@ -154,7 +154,7 @@ func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, 
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
-	ctx, start := h.sends(ctx, nil)
+	ctx, start := h.sends(ctx, query, nil)
 	ctx, w := h.e.pool.enter(ctx)
 	defer func() {
 		h.e.pool.leave(w)
@@ -176,7 +176,7 @@ func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query strin
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
-	ctx, start := h.sends(ctx, nil)
+	ctx, start := h.sends(ctx, query, nil)
 	ctx, w := h.e.pool.enter(ctx)
 	defer func() { //nolint:contextcheck // As above.
 		h.e.pool.leave(w)

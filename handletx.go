@@ -16,7 +16,7 @@ func (h *handle) execInTx(ctx context.Context, format bool, query string, args [
 	if err != nil {
 		return nil, err
 	}
-	ctx, start := h.sends(ctx, b)
+	ctx, start := h.sends(ctx, query, b)
 	returned := false
 	defer func() {
 		h.s.app.timed(h.e, start)
@@ -37,7 +37,7 @@ func (h *handle) queryInTx(ctx context.Context, format bool, query string, args 
 	if err != nil {
 		return nil, err
 	}
-	ctx, start := h.sends(ctx, b)
+	ctx, start := h.sends(ctx, query, b)
 	returned := false
 	defer func() {
 		h.s.app.timed(h.e, start)
@@ -58,7 +58,7 @@ func (h *handle) queryRowInTx(ctx context.Context, format bool, query string, ar
 	if err != nil {
 		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
-	ctx, start := h.sends(ctx, b)
+	ctx, start := h.sends(ctx, query, b)
 	returned := false
 	defer func() {
 		h.s.app.timed(h.e, start)

@@ -142,16 +142,18 @@ func (x *Extension) Health(ctx context.Context) Health {
 	return h
 }
 
+// healthGrace is what a driver may take to say why there was no answer in time.
+const healthGrace = 100 * time.Millisecond
+
 // health asks one bind.
 func (e *engine) health(ctx context.Context) BindHealth {
 	b := BindHealth{Status: healthUp, Optional: e.optional}
 	start := time.Now()
-	if err := e.ping(ctx); err != nil {
-		b.Status, b.Error = healthDown, causeOf(err).Error()
-	} else {
-		b.InDoubt = e.inDoubt(ctx)
+	answer := e.answer(ctx)
+	b.Latency, b.InDoubt = answer.at.Sub(start), answer.inDoubt
+	if answer.err != nil {
+		b.Status, b.Error = healthDown, causeOf(answer.err).Error()
 	}
-	b.Latency = time.Since(start)
 	stats := e.db.Stats()
 	b.Pool = PoolHealth{
 		Max: stats.MaxOpenConnections, Open: stats.OpenConnections, InUse: stats.InUse, Idle: stats.Idle,
@@ -160,29 +162,59 @@ func (e *engine) health(ctx context.Context) BindHealth {
 	return b
 }
 
-// ping asks the server for an answer. A driver may take its time to give up a
+// An answer is what a server has to say.
+type answer struct {
+	err     error
+	at      time.Time // Of the answer to the ping.
+	inDoubt int
+}
+
+// answer asks the server for one. A driver may take its time to give up a
 // connection whose context has ended: that is not waited for.
-func (e *engine) ping(ctx context.Context) error {
+func (e *engine) answer(ctx context.Context) answer {
 	if e.metadata.x.closed.Load() {
-		return ErrClosed
+		return answer{err: ErrClosed, at: time.Now()}
 	}
-	answer := make(chan error, 1)
+	pinged, counted := make(chan answer, 1), make(chan int, 1)
 	go func() {
-		ctx, w := e.pool.enter(ctx)
-		err := e.db.PingContext(ctx)
-		e.pool.leave(w)
-		w.release()
-		if err != nil {
-			err = e.statementError(w, "ping", err)
+		err := e.ping(ctx)
+		pinged <- answer{err: err, at: time.Now()}
+		n := 0
+		if err == nil {
+			n = e.inDoubt(ctx)
 		}
-		answer <- err
+		counted <- n
 	}()
+	late := time.NewTimer(timeLeft(ctx) + healthGrace)
+	defer late.Stop()
 	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("no answer in time: %w", ctx.Err())
+	case a := <-pinged:
+		select {
+		case a.inDoubt = <-counted:
+		case <-late.C:
+		}
+		return a
+	case <-late.C:
+		return answer{err: fmt.Errorf("no answer in time: %w", cmpError(ctx.Err(), context.DeadlineExceeded)), at: time.Now()}
 	}
+}
+
+// timeLeft returns how long it is to ctx's deadline, which it has.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return max(time.Until(deadline), 0)
+}
+
+// ping asks the server for an answer.
+func (e *engine) ping(ctx context.Context) error {
+	ctx, w := e.pool.enter(ctx)
+	err := e.db.PingContext(ctx)
+	e.pool.leave(w)
+	w.release()
+	if err != nil {
+		return e.statementError(w, "ping", err)
+	}
+	return nil
 }
 
 // inDoubt counts what this application has prepared on the engine, if it has
@@ -200,14 +232,17 @@ func (e *engine) inDoubt(ctx context.Context) int {
 }
 
 // HealthHandler returns a handler that answers with [Extension.Health] as
-// JSON: 200, also if the application is degraded, or 503 if it is down. Mount
+// JSON, within 1.5 s: 200, also if the application is degraded, or 503 if it is
+// down. Mount
 // it where operators reach it and others do not, since errors name hosts and
 // users:
 //
 //	e.GET("/health", ext.HealthHandler())
 func (x *Extension) HealthHandler() echo.HandlerFunc {
 	return func(c echo.Context) error {
-		h := x.Health(c.Request().Context())
+		ctx, cancel := context.WithTimeout(c.Request().Context(), healthLimit)
+		defer cancel()
+		h := x.Health(ctx)
 		status := http.StatusOK
 		if !h.Up() {
 			status = http.StatusServiceUnavailable

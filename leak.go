@@ -30,30 +30,32 @@ func (x *Extension) logLeak(what, opened string, binds []string) {
 		slog.Any("binds", binds), slog.String("opened", opened), slog.Duration("threshold", x.leakThreshold))
 }
 
-// watchLeak suspects the transaction, over all binds, of a leak. It needs ending.
+// openedHere makes the line of the application that is being run the one that
+// has opened the transaction.
+func (t *transaction) openedHere() {
+	if t.app.x.leakThreshold > 0 {
+		t.opened = caller()
+	}
+}
+
+// watchLeak suspects the transaction, over all binds, of a leak from its first
+// statement on: before it, there is nothing that could be kept. That is also
+// the line that has opened the transaction of an atomic request, which no line
+// of the application begins. It needs mu.
 func (t *transaction) watchLeak() {
 	x := t.app.x
 	if x.leakThreshold <= 0 {
 		return
 	}
-	t.mu.Lock()
-	t.opened = caller()
-	t.mu.Unlock()
+	if t.opened == "" {
+		t.opened = caller()
+	}
 	t.suspect = time.AfterFunc(x.leakThreshold, func() {
 		t.mu.Lock()
-		opened, binds := t.opened, keysOf(t.branches)
+		over, opened, binds := t.over, t.opened, keysOf(t.branches)
 		t.mu.Unlock()
-		if len(binds) > 0 { // Else it holds nothing.
+		if !over {
 			x.logLeak("transaction", opened, binds)
 		}
 	})
-}
-
-// openedBy makes the line of a first statement the one that has opened the
-// transaction of an atomic request, which no line of the application begins.
-// It needs mu.
-func (t *transaction) openedBy() {
-	if t.opened == "" && t.app.x.leakThreshold > 0 {
-		t.opened = caller()
-	}
 }

@@ -135,7 +135,9 @@ func (l *level) find(e *engine) (*branch, error) {
 	}
 	b := &branch{t: t, e: e}
 	t.used = true
-	t.openedBy()
+	if len(t.branches) == 0 {
+		t.watchLeak()
+	}
 	if t.branches == nil {
 		t.branches = make([]*branch, 0, 4)
 	}

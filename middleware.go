@@ -165,7 +165,7 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 			req.MultipartForm = c.Request().MultipartForm
 		}
 	}()
-	m.measure(c, a)
+	defer m.measure(c, a)()
 	if m.atomic {
 		return m.serveAtomic(a, c, &a.session, next)
 	}
@@ -176,7 +176,7 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 
 // serveInside runs next in the app context of another installation.
 func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc) error {
-	m.measure(c, s.app)
+	defer m.measure(c, s.app)()
 	if m.atomic && s.level == nil {
 		return m.serveAtomic(c.Request().Context(), c, s, next)
 	}
@@ -189,16 +189,20 @@ func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc
 	return next(c)
 }
 
-// measure has the response tell how long the request's statements took.
-func (m *requests) measure(c echo.Context, a *appContext) {
+// measure has the response tell how long the request's statements took, until
+// the function that it returns is called.
+func (m *requests) measure(c echo.Context, a *appContext) (finish func()) {
 	if !m.timing {
-		return
+		return func() {}
 	}
 	t := newTimings(m.x)
-	if a.timings.CompareAndSwap(nil, t) {
-		resp := c.Response()
-		resp.Writer = &timingResponse{ResponseWriter: resp.Writer, t: t}
+	if !a.timings.CompareAndSwap(nil, t) {
+		return func() {}
 	}
+	resp := c.Response()
+	w := &timingResponse{ResponseWriter: resp.Writer, t: t}
+	resp.Writer = w
+	return w.finish
 }
 
 // serveAtomic runs next in a transaction. The context is the one that came

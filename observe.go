@@ -119,19 +119,19 @@ func (o *observer) write(ctx context.Context, r *QueryRecord, slow bool) {
 }
 
 // sends tells the hooks that watch a statement which session sends it, and in
-// which branch of a transaction, if it is in one. A statement that Bun's hooks
-// have not seen yet is theirs by the context that is returned.
-func (h *handle) sends(ctx context.Context, b *branch) (context.Context, time.Time) {
-	if h.e.hooked {
-		st := bridge.StatementOf(ctx)
-		if st == nil {
-			st = &bridge.Statement{Context: ctx}
-			ctx = st
-		}
-		st.Session = h.s
-		if b != nil {
-			st.Tx = b
-		}
+// which branch of a transaction, if it is in one.
+func (h *handle) sends(ctx context.Context, query string, b *branch) (context.Context, time.Time) {
+	return h.s.claims(ctx, h.e, query, b), h.s.app.clock()
+}
+
+// claims returns the context in which a statement is the session's, whatever
+// context it was sent with.
+func (s *Session) claims(ctx context.Context, e *engine, query string, b *branch) context.Context {
+	switch {
+	case !e.hooked:
+		return ctx
+	case b == nil:
+		return bridge.Claim(ctx, query, s, nil)
 	}
-	return ctx, h.s.app.clock()
+	return bridge.Claim(ctx, query, s, b)
 }

@@ -75,6 +75,10 @@ type shownConfig struct {
 	InstancePath  string                  `json:"instance_path,omitempty" yaml:"instance_path,omitempty"`
 	AppName       string                  `json:"app_name,omitempty" yaml:"app_name,omitempty"`
 	LogStatements bool                    `json:"log_statements,omitempty" yaml:"log_statements,omitempty"`
+	SlowQuery     string                  `json:"slow_query,omitempty" yaml:"slow_query,omitempty"`
+	LogArgs       bool                    `json:"log_args,omitempty" yaml:"log_args,omitempty"`
+	RecordQueries bool                    `json:"record_queries,omitempty" yaml:"record_queries,omitempty"`
+	LeakThreshold string                  `json:"leak_threshold,omitempty" yaml:"leak_threshold,omitempty"`
 	ForeignKeys   bool                    `json:"foreign_keys,omitempty" yaml:"foreign_keys,omitempty"`
 	Logger        string                  `json:"logger,omitempty" yaml:"logger,omitempty"`
 }
@@ -90,6 +94,8 @@ type shownOptions struct {
 	TLS             string `json:"tls,omitempty" yaml:"tls,omitempty"`
 	OnConnect       string `json:"on_connect,omitempty" yaml:"on_connect,omitempty"`
 	LogStatements   *bool  `json:"log_statements,omitempty" yaml:"log_statements,omitempty"`
+	Credentials     string `json:"credentials,omitempty" yaml:"credentials,omitempty"`
+	Optional        bool   `json:"optional,omitempty" yaml:"optional,omitempty"`
 	Unmanaged       bool   `json:"unmanaged,omitempty" yaml:"unmanaged,omitempty"`
 	Hooks           string `json:"hooks,omitempty" yaml:"hooks,omitempty"`
 	DB              string `json:"db,omitempty" yaml:"db,omitempty"`
@@ -104,6 +110,10 @@ func (cfg Config) shown() shownConfig {
 		InstancePath:  cfg.InstancePath,
 		AppName:       cfg.AppName,
 		LogStatements: cfg.LogStatements,
+		SlowQuery:     showDuration(cfg.SlowQuery),
+		LogArgs:       cfg.LogArgs,
+		RecordQueries: cfg.RecordQueries,
+		LeakThreshold: showDuration(cfg.LeakThreshold),
 		ForeignKeys:   cfg.ForeignKeys,
 		Logger:        showSet(cfg.Logger != nil),
 	}
@@ -137,6 +147,8 @@ func (o EngineOptions) shown() shownOptions {
 		TLS:             showSet(o.TLS != nil),
 		OnConnect:       showCount(len(o.OnConnect), "statement"), // May hold a key or a password.
 		LogStatements:   o.LogStatements,
+		Credentials:     showSet(o.Credentials != nil),
+		Optional:        o.Optional,
 		Unmanaged:       o.Unmanaged,
 		Hooks:           showCount(len(o.Hooks), "hook"),
 		DB:              showSet(o.DB != nil),

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"slices"
 )
 
 // A timingResponse is a writer that adds a Server-Timing header when the
@@ -13,17 +14,43 @@ import (
 type timingResponse struct {
 	http.ResponseWriter
 
-	t    *timings
-	sent bool
+	t     *timings
+	value string // What is among the headers for now.
+	sent  bool
 }
 
+// serverTiming is the header's name.
+const serverTiming = "Server-Timing"
+
+// send puts the header where it leaves from.
 func (r *timingResponse) send() {
-	if r.sent {
-		return
+	if !r.sent {
+		r.sent = true
+		r.put()
 	}
-	r.sent = true
-	if value := r.t.header(); value != "" {
-		r.Header().Add("Server-Timing", value)
+}
+
+// put makes the header say what is known by now, beside what the application says there.
+func (r *timingResponse) put() {
+	h := r.Header()
+	values := h[serverTiming]
+	if i := slices.Index(values, r.value); r.value != "" && i >= 0 {
+		values = slices.Delete(values, i, i+1)
+	}
+	if r.value = r.t.header(); r.value != "" {
+		values = append(values, r.value)
+	}
+	if len(values) > 0 {
+		h[serverTiming] = values
+	}
+}
+
+// finish is called at the end of the middleware. It leaves the header to who
+// writes the answer later: net/http, where there is none, or the error handler,
+// perhaps past this writer.
+func (r *timingResponse) finish() {
+	if !r.sent {
+		r.put()
 	}
 }
 
@@ -53,6 +80,14 @@ func (r *timingResponse) FlushError() error {
 // Hijack hands the connection over.
 func (r *timingResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(r.ResponseWriter).Hijack()
+}
+
+// Push starts a server push, where there is such a thing.
+func (r *timingResponse) Push(target string, opts *http.PushOptions) error {
+	if p, ok := r.ResponseWriter.(http.Pusher); ok {
+		return p.Push(target, opts)
+	}
+	return http.ErrNotSupported
 }
 
 // Unwrap is for [http.ResponseController].

@@ -21,21 +21,32 @@ const rollbackLimit = time.Second
 //	_ = ext.Shutdown(ctx)
 //
 // When ctx ends before they have finished, the app contexts end, what they
-// have open is rolled back, and the error matches that of ctx and says how many there were.
-// After Close it does nothing and returns nil.
+// have open is rolled back, and the error matches that of ctx and says how
+// many there were. After Close it does nothing and returns nil, and Close ends
+// its wait.
 func (x *Extension) Shutdown(ctx context.Context) error {
 	idle := x.running.refuse()
 	var late error
 	select {
 	case <-idle:
+	case <-x.over:
 	case <-ctx.Done():
-		select {
-		case <-idle: // Both at once: nobody is cut off.
-		default:
-			late = fmt.Errorf("echobun: shutdown has rolled back %d app contexts that were still running: %w", x.running.count(), context.Cause(ctx))
-		}
+		late = x.tooLate(ctx)
 	}
 	return errors.Join(late, x.Close())
+}
+
+// tooLate is the error of a shutdown whose time is up.
+func (x *Extension) tooLate(ctx context.Context) error {
+	n := x.running.count()
+	if n == 0 || x.closed.Load() {
+		return nil // Nobody is cut off, or not by this.
+	}
+	err := ctx.Err()
+	if cause := context.Cause(ctx); !errors.Is(cause, err) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return fmt.Errorf("echobun: shutdown has cut off %d app contexts that were still running: %w", n, err)
 }
 
 // running is the app contexts of an extension that have not ended.
@@ -127,6 +138,7 @@ func (x *Extension) rollBack() {
 		for _, t := range a.stop() {
 			aborts.Go(func() { t.abort(ErrClosed) })
 		}
+		aborts.Go(func() { <-a.settled() })
 	}
 	done := make(chan struct{})
 	go func() {

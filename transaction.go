@@ -23,19 +23,18 @@ type transaction struct {
 	root level
 	id   string // Names a two-phase transaction, else empty.
 
-	suspect *time.Timer // Of a leak. Written under ending.
-
 	ending sync.Mutex  // Held from the beginning to the end of commit and rollback.
 	stop   func() bool // Stops watching ctx; nil if that cannot end.
 
 	mu        sync.Mutex // Protects what follows, and the levels' fields below theirs.
 	over      bool
-	opened    string    // The line that it comes from, if leaks are looked for.
-	used      bool      // There was a statement.
-	committed bool      // On all binds.
-	branches  []*branch // In order of first use.
-	doom      error     // Why nothing but a rollback is left.
-	names     int       // How many savepoints have a name.
+	opened    string      // The line that it comes from, if leaks are looked for.
+	suspect   *time.Timer // Of a leak; nil before the first statement.
+	used      bool        // There was a statement.
+	committed bool        // On all binds.
+	branches  []*branch   // In order of first use.
+	doom      error       // Why nothing but a rollback is left.
+	names     int         // How many savepoints have a name.
 
 	last        *branch // Of a two-phase transaction: the one branch that cannot be prepared, and why.
 	lastRefusal string
@@ -62,12 +61,10 @@ func (t *transaction) watch() {
 		t.stop = context.AfterFunc(t.ctx, func() { t.abort(t.ctx.Err()) })
 	}
 	t.app.opened(t)
-	t.watchLeak()
 }
 
 // disarm stops watching. It reports false if a context has ended before.
 func (t *transaction) disarm() bool {
-	cleared(t.suspect)
 	inTime := t.app.forget(t)
 	if t.stop != nil && !t.stop() {
 		inTime = false
@@ -77,6 +74,7 @@ func (t *transaction) disarm() bool {
 
 // run runs fn and ends the transaction.
 func (t *transaction) run(ctx context.Context, fn func(context.Context, *Session) error) error {
+	t.openedHere()
 	returned := false
 	defer func() {
 		if !returned { // A panic or a Goexit goes on.
@@ -222,6 +220,7 @@ func (t *transaction) close() (branches []*branch, after []func(context.Context)
 		return nil, nil, false
 	}
 	t.over = true
+	cleared(t.suspect)
 	t.root.close()
 	branches, after = t.branches, t.root.after
 	t.branches, t.root.after = nil, nil
@@ -234,6 +233,7 @@ func (t *transaction) renew() {
 	defer t.ending.Unlock()
 	t.mu.Lock()
 	t.over, t.used, t.committed, t.doom, t.last = false, false, false, nil, nil
+	t.opened, t.suspect = "", nil
 	t.root.child, t.root.failures = nil, nil
 	if t.id != "" {
 		t.id = newTxID()

@@ -75,6 +75,7 @@ func (s *Session) Begin(ctx context.Context, opts *TxOptions) (*Session, error) 
 	}
 	t := newTransaction(ctx, s, o)
 	t.root.begun = true
+	t.openedHere()
 	return &t.root.session, nil
 }
 

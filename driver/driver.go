@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto/tls"
 	sqldriver "database/sql/driver"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -57,7 +58,7 @@ type Options struct {
 
 	// Credentials, unless it is nil, is asked for the user and the password of
 	// each new connection, which replace the URL's. A driver that has no such
-	// thing should refuse it in Connector.
+	// thing should refuse it in Connector with [ErrNoCredentials].
 	Credentials func(ctx context.Context) (user, password string, err error)
 
 	// InstancePath is the folder that relative file names in the URL live
@@ -67,6 +68,10 @@ type Options struct {
 	// Logger takes the driver's warnings. Nil means [slog.Default].
 	Logger *slog.Logger
 }
+
+// ErrNoCredentials is returned by Connector if Credentials is set and the kind
+// of database has none.
+var ErrNoCredentials = errors.New("there are no credentials in this kind of database: leave Credentials out")
 
 // Class is a set of flags that say what kind of failure an error is.
 type Class uint16

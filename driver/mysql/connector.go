@@ -29,7 +29,7 @@ type connector struct {
 	verified atomic.Bool // Of the newest connection: the server's certificate is checked.
 	killer   killer
 
-	credentials func(context.Context) (user, password string, err error) // Nil for those of the URL.
+	credentials wire.Credentials // Nil for those of the URL.
 
 	features atomic.Pointer[feature.Feature] // Of the newest connection's server.
 	asking   sync.Mutex                      // Protects asked.
@@ -145,9 +145,9 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 func (c *connector) beforeConnect(ctx context.Context, cfg *gomysql.Config) (err error) {
 	c.verified.Store(verifies(cfg.TLS) && !cfg.AllowFallbackToPlaintext)
 	if c.credentials != nil {
-		cfg.User, cfg.Passwd, err = c.credentials(ctx)
+		cfg.User, cfg.Passwd, err = c.credentials.Ask(ctx, 0) // Ctx has the limit already.
 	}
-	return wire.CredentialsError(err)
+	return err
 }
 
 func verifies(c *tls.Config) bool {

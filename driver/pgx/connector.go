@@ -48,16 +48,16 @@ func newConnector(cfg *jackc.ConnConfig, o driver.Options) *connector {
 
 // newStdConnector returns pgx's own connector. Its configuration gets the
 // password only when it connects, so that none shows if a connector is printed.
-func newStdConnector(cfg jackc.ConnConfig, credentials func(context.Context) (string, string, error)) sqldriver.Connector {
+func newStdConnector(cfg jackc.ConnConfig, credentials wire.Credentials) sqldriver.Connector {
 	password := cfg.Password
 	cfg.Password = ""
 	return stdlib.GetConnector(cfg,
 		stdlib.OptionBeforeConnect(func(ctx context.Context, cfg *jackc.ConnConfig) (err error) {
 			cfg.Password = password
 			if credentials != nil {
-				cfg.User, cfg.Password, err = credentials(ctx)
+				cfg.User, cfg.Password, err = credentials.Ask(ctx, cfg.ConnectTimeout)
 			}
-			return wire.CredentialsError(err)
+			return err
 		}),
 		// The pings of conn take the place of pgx's.
 		stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	sqldriver "database/sql/driver"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -39,7 +38,7 @@ var memories atomic.Int64
 
 func newConnector(u *driver.URL, o driver.Options) (*connector, error) {
 	if o.Credentials != nil {
-		return nil, errors.New("sqlite: a file has no credentials: leave EngineOptions.Credentials out")
+		return nil, fmt.Errorf("sqlite: %w", driver.ErrNoCredentials)
 	}
 	set, err := newSettings(u.Query)
 	if err != nil {

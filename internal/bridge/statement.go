@@ -15,6 +15,8 @@ type Statement struct {
 	Event   *bun.QueryEvent
 	Session any // *echobun.Session, or nil if none has sent it.
 	Tx      any // Something that all statements of a transaction on one bind have in common, or nil.
+
+	claimed bool // The session has said so.
 }
 
 type statementKey struct{}
@@ -31,10 +33,28 @@ func Watch(ctx context.Context, event *bun.QueryEvent) *Statement {
 		return outer
 	}
 	s := &Statement{Context: ctx, Event: event, Tx: ctx.Value(TxKey{})}
-	if outer != nil && s.Tx == nil { // The query of a relation.
-		s.Session, s.Tx = outer.Session, outer.Tx
+	if outer != nil { // It was claimed, or comes from where another one is under way.
+		s.Session = outer.Session
+		if s.Tx == nil {
+			s.Tx = outer.Tx
+		}
 	}
 	return s
+}
+
+// Claim says whose the statement of query is that ctx belongs to. One that the
+// hooks have not seen yet is theirs by the context that is returned: another
+// statement that ctx may belong to, whose rows are being read, stays whose it is.
+func Claim(ctx context.Context, query string, session, tx any) context.Context {
+	s := StatementOf(ctx)
+	if s == nil || s.claimed || s.Event == nil || s.Event.Query != query {
+		return &Statement{Context: ctx, Session: session, Tx: tx, claimed: true}
+	}
+	s.Session, s.claimed = session, true
+	if tx != nil {
+		s.Tx = tx
+	}
+	return ctx
 }
 
 // StatementOf returns the innermost statement that is watched, or nil. It is
