@@ -20,3 +20,6 @@ func XID(app, tx, home, bind string) string {
 
 // NewTxID returns the name of a new transaction.
 var NewTxID = newTxID
+
+// AppShortName is how IDs name the extension's application.
+func (x *Extension) AppShortName() string { return x.app }

@@ -36,8 +36,8 @@ type Extension struct {
 	routes    routes
 	closed    atomic.Bool
 	over      chan struct{} // Closed when Close is done.
-	isolating atomic.Bool // All engines are isolated.
-	homes     sync.Map    // Struct types whose bind key was read, reflect.Type to *engine.
+	isolating atomic.Bool   // All engines are isolated.
+	homes     sync.Map      // Struct types whose bind key was read, reflect.Type to *engine.
 
 	mu        sync.Mutex   // Protects joins, and what the engines know of types.
 	joins     []joinModel  // Models of many-to-many tables.

@@ -65,17 +65,11 @@ func statementsText(n int64) string {
 	return fmt.Sprintf("%d statements", n)
 }
 
-// maxTimingName is how much of a bind key is in a header.
-const maxTimingName = 64
-
 // timingName makes a bind key the token that an entry has to begin with: "db"
 // for the default bind, "db.auth" for "auth".
 func timingName(key string) string {
 	if key == DefaultBind {
 		return "db"
-	}
-	if len(key) > maxTimingName {
-		key = key[:maxTimingName]
 	}
 	return "db." + strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.' {
