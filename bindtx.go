@@ -148,6 +148,9 @@ func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(conte
 		}
 	}()
 	if err := fn(ctx, tx); err != nil {
+		if h.s.app.x.closed.Load() {
+			return closedBy(h.txError(err), ErrClosed)
+		}
 		return h.txError(err)
 	}
 	committing = true

@@ -85,7 +85,7 @@ func (t *transaction) run(ctx context.Context, fn func(context.Context, *Session
 	returned = true
 	if err != nil {
 		cause := t.doomed()
-		return joinBehind(t.doomedBy(err, cause), t.rollback())
+		return joinBehind(closedBy(t.doomedBy(err, cause), cause), t.rollback())
 	}
 	return t.commit(ctx)
 }
@@ -94,6 +94,15 @@ func (t *transaction) run(ctx context.Context, fn func(context.Context, *Session
 func (t *transaction) doomedBy(err, cause error) error {
 	if t.opts.Retries > 0 && isSerialization(cause) && !isSerialization(err) {
 		return &hiddenError{error: err, cause: cause}
+	}
+	return err
+}
+
+// closedBy adds ErrClosed to the error of a function whose transaction Close has
+// rolled back: what it was reading then says little.
+func closedBy(err, cause error) error {
+	if errors.Is(cause, ErrClosed) && !errors.Is(err, ErrClosed) {
+		return errors.Join(ErrClosed, err)
 	}
 	return err
 }

@@ -168,3 +168,17 @@ func TestFirstHitsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	cfg := onSQLite(t)
+	server := dbtest.StartMariaDB(t)
+	cfg.Binds["auth"] = echobun.EngineOptions{URL: server.URL()}
+	e := newExample(t, cfg)
+	status, body := get(t, e, "/health")
+	require.Equal(t, http.StatusOK, status, body)
+	server.Stop()
+	status, body = get(t, e, "/health")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Contains(t, body, `"auth":{"status":"down"`)
+}

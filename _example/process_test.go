@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,12 +16,15 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/echobun/echobun"
 	"github.com/echobun/echobun/internal/dbtest"
 )
 
@@ -67,6 +73,76 @@ func TestProcess(t *testing.T) {
 		require.Contains(t, string(out), ln.Addr().String())
 		require.Contains(t, string(out), "EXAMPLE_ADDR chooses another address")
 	})
+}
+
+// TestProcessEndsUnderLoad sends SIGTERM to the program while clients write as
+// fast as they can: each request that it has taken is answered in full, and
+// what it has said that it has written is there.
+func TestProcessEndsUnderLoad(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		dbtest.Skip(t, "needs signals, which Windows has not")
+	}
+	program := filepath.Join(t.TempDir(), "example")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	p := startProcess(t, program)
+
+	var clients sync.WaitGroup
+	var created, refused atomic.Int64
+	for i := range 16 {
+		clients.Go(func() {
+			client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
+			defer client.CloseIdleConnections()
+			for n := range 100_000 {
+				title := fmt.Sprintf("Post %d of client %d", n, i)
+				accepted, status, err := p.post(client, title)
+				switch {
+				case err == nil && status == http.StatusCreated:
+					created.Add(1)
+				case !accepted:
+					refused.Add(1)
+					return
+				default:
+					t.Errorf("a request that was taken: status %d, %v", status, err)
+					return
+				}
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return created.Load() > 100 }, 30*time.Second, time.Millisecond)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	clients.Wait()
+	require.NoError(t, p.cmd.Wait(), "exit status of 0: %s", &p.stderr)
+	require.Empty(t, p.stderr.String())
+	require.EqualValues(t, 16, refused.Load())
+
+	ext, err := echobun.New(echobun.Config{DatabaseURI: "sqlite:///" + filepath.Join(p.cmd.Dir, "instance", "posts.db")})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, ext.Close()) }()
+	n, err := ext.Engine().NewSelect().Table("posts").Where("title LIKE 'Post %'").Count(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, created.Load(), n)
+	t.Logf("%d requests answered, none lost", n)
+}
+
+// post creates a post. The request is accepted once its handler has asked for
+// the body: before that, HTTP lets a server close a connection at any time.
+func (p *process) post(client *http.Client, title string) (accepted bool, status int, err error) {
+	body := strings.NewReader(`{"title": "` + title + `", "author_id": 1}`)
+	req, err := http.NewRequest(http.MethodPost, "http://"+p.addr+"/api/posts", body) //nolint:noctx // It is to be answered whatever becomes of the test.
+	if err != nil {
+		return true, 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	trace := &httptrace.ClientTrace{Got100Continue: func() { accepted = true }}
+	req.Header.Set("Expect", "100-continue")
+	resp, err := client.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err != nil {
+		return accepted, 0, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return true, resp.StatusCode, errors.Join(err, resp.Body.Close())
 }
 
 // A process is the program while it runs.

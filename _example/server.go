@@ -43,6 +43,8 @@ func newServer(ext *echobun.Extension) *echo.Echo {
 	e.POST("/api/users", createUser)
 	e.POST("/api/authors", createAuthor, atomically(ext))
 	e.GET("/api/hits", listHits)
+
+	e.GET("/health", ext.HealthHandler())
 	return e
 }
 
@@ -79,7 +81,7 @@ func handleError(err error, c echo.Context) {
 }
 
 // serve answers requests until ctx is done, and then finishes those that are
-// under way.
+// under way, and closes the databases.
 func serve(ctx context.Context, ext *echobun.Extension, out io.Writer) error {
 	addr := cmp.Or(os.Getenv("EXAMPLE_ADDR"), "127.0.0.1:8080")
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
@@ -106,7 +108,7 @@ func serve(ctx context.Context, ext *echobun.Extension, out io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return e.Shutdown(ctx)
+	return errors.Join(e.Shutdown(ctx), ext.Shutdown(ctx))
 }
 
 // greet says where everything is and what to try.
