@@ -160,6 +160,20 @@ func TestCloseRollsBack(t *testing.T) {
 	requireNamed(t, newExtension(t, cfg, txModels()...), "a", 0, 0, 0)
 }
 
+// A transaction of Bun's is rolled back by database/sql, on a goroutine of its
+// own, and Close is not done before that.
+func TestCloseRollsBackBuns(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, nil, func(t *testing.T, x *echobun.Extension) {
+		ctx, s := newSession(t, x)
+		tx, err := s.Bind("").BeginTx(ctx, nil)
+		require.NoError(t, err)
+		require.NoError(t, ran(tx.ExecContext(ctx, "SELECT 1")))
+		require.NoError(t, x.Close())
+		require.Zero(t, x.Engine().Stats().OpenConnections)
+	})
+}
+
 // Engines of the application's own stay open, and what sessions have open on
 // them is rolled back.
 func TestCloseLeavesOwnEngines(t *testing.T) {
