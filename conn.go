@@ -237,21 +237,6 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	return t, nil
 }
 
-// clock and timed are the app context's in one of Bun's transactions, whose
-// statements no session sees.
-func (c *conn) clock() time.Time {
-	if c.app == nil {
-		return time.Time{}
-	}
-	return c.app.clock()
-}
-
-func (c *conn) timed(start time.Time) {
-	if c.app != nil {
-		c.app.timed(c.e, start)
-	}
-}
-
 func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if c.beginer != nil {
 		return c.beginer.BeginTx(ctx, opts)
@@ -335,44 +320,6 @@ func (c *conn) refused(op string, err error) error {
 
 func (c *conn) IsValid() bool {
 	return !c.broken && c.current() && (c.valid == nil || c.valid.IsValid())
-}
-
-// tx is a driver's transaction.
-type tx struct {
-	inner driver.Tx
-	c     *conn
-
-	suspect *time.Timer // Of a leak.
-}
-
-func (t *tx) Commit() error {
-	op := "COMMIT"
-	if b := t.c.branch; b != nil && b.part != nil && b.part.Prepare {
-		op = "PREPARE"
-	}
-	return t.end(op, t.inner.Commit)
-}
-
-func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback) }
-
-func (t *tx) end(op string, how func() error) error {
-	start := t.c.clock()
-	err := how()
-	t.c.timed(start)
-	cleared(t.suspect)
-	if t.c.inTx {
-		t.c.inTx, t.c.readOnly, t.c.branch = false, false, nil
-		t.c.e.pool.held.Add(-1)
-		if t.c.app != nil {
-			t.c.app.release()
-			t.c.app = nil
-		}
-	}
-	err = t.c.e.wrap(op, err)
-	if err != nil && (op == "ROLLBACK" || errors.Is(err, ErrOutcomeUnknown)) {
-		t.c.broken = true
-	}
-	return err
 }
 
 // stmt is a driver's prepared statement.
