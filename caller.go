@@ -27,6 +27,15 @@ var libraries = []string{
 	"sync.",
 }
 
+// libraryFiles are parts of the paths of their files. A function literal that
+// was inlined has the name of the application's function that it is now in.
+var libraryFiles = []string{
+	"github.com/echobun/echobun@",
+	"github.com/uptrace/bun@",
+	"github.com/uptrace/bun/",
+	"github.com/labstack/echo/",
+}
+
 // caller returns the innermost line of the application on this goroutine's
 // stack, as "file:line", or "".
 func caller() string {
@@ -34,7 +43,7 @@ func caller() string {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
 	for {
 		frame, more := frames.Next()
-		if frame.Function != "" && !inLibrary(frame.Function) {
+		if frame.Function != "" && !inLibrary(frame.Function, frame.File) {
 			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
 		}
 		if !more {
@@ -43,9 +52,14 @@ func caller() string {
 	}
 }
 
-func inLibrary(function string) bool {
+func inLibrary(function, file string) bool {
 	for _, prefix := range libraries {
 		if strings.HasPrefix(function, prefix) {
+			return true
+		}
+	}
+	for _, part := range libraryFiles {
+		if strings.Contains(file, part) {
 			return true
 		}
 	}
