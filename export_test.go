@@ -23,3 +23,9 @@ var NewTxID = newTxID
 
 // AppShortName is how IDs name the extension's application.
 func (x *Extension) AppShortName() string { return x.app }
+
+// DebugRequests returns how many requests the debug page remembers.
+func (x *Extension) DebugRequests() int {
+	requests, _ := x.debug.newest()
+	return len(requests)
+}

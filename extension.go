@@ -29,6 +29,7 @@ type Extension struct {
 	logger      *slog.Logger
 	foreignKeys bool
 	running     running
+	debug       *debugRequests // What the debug page shows of them.
 
 	leakThreshold time.Duration
 	failing       *bun.DB // Builds the queries that only carry an error.
@@ -60,6 +61,7 @@ func New(cfg Config) (*Extension, error) {
 		logger:      cfg.Logger,
 		foreignKeys: cfg.ForeignKeys,
 		over:        make(chan struct{}),
+		debug:       newDebugRequests(cfg),
 
 		leakThreshold: cfg.LeakThreshold,
 		failing:       newFailingDB(),

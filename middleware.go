@@ -166,10 +166,18 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 		}
 	}()
 	defer m.measure(c, a)()
+	if m.x.debug.mounted.Load() {
+		return m.x.debug.watch(c, a, func() error { return m.serveOutermost(c, a, next) })
+	}
+	return m.serveOutermost(c, a, next)
+}
+
+// serveOutermost runs next in an app context of the request's own.
+func (m *requests) serveOutermost(c echo.Context, a *appContext, next echo.HandlerFunc) error {
 	if m.atomic {
 		return m.serveAtomic(a, c, &a.session, next)
 	}
-	c.SetRequest(req.WithContext(a))
+	c.SetRequest(c.Request().WithContext(a))
 	c.Set(m.key, &a.session)
 	return next(c)
 }
