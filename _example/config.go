@@ -30,5 +30,6 @@ func config() (echobun.Config, error) {
 	maps.Copy(binds, cfg.Binds)
 	cfg.Binds = binds
 	cfg.InstancePath = cmp.Or(cfg.InstancePath, "instance")
+	cfg.RecordQueries = cfg.RecordQueries || debugging()
 	return cfg, nil
 }

@@ -14,6 +14,10 @@
 //	EXAMPLE_INSTANCE_PATH=instance
 //	EXAMPLE_ADDR=127.0.0.1:8080
 //	EXAMPLE_TWO_PHASE=true
+//	EXAMPLE_DEBUG=false
+//
+// The page /debug/db shows what every request did to the databases, unless the
+// last of these is set.
 //
 // Everything that [echobun.ConfigFromEnv] reads works, such as EXAMPLE_ECHO=true
 // to see the statements.

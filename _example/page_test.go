@@ -148,11 +148,16 @@ func openPage(browser context.Context, t *testing.T, e *echo.Echo) context.Conte
 	t.Helper()
 	srv := httptest.NewServer(e)
 	t.Cleanup(srv.Close)
+	return openURL(browser, t, srv.URL)
+}
+
+func openURL(browser context.Context, t *testing.T, url string) context.Context {
+	t.Helper()
 	tab, closeTab := chromedp.NewContext(browser)
 	t.Cleanup(closeTab)
 	require.NoError(t, chromedp.Do(tab))
 	tab, cancel := context.WithTimeout(tab, 30*time.Second)
 	t.Cleanup(cancel)
-	require.NoError(t, chromedp.Do(tab, chromedp.Navigate(srv.URL)))
+	require.NoError(t, chromedp.Do(tab, chromedp.Navigate(url)))
 	return tab
 }

@@ -45,6 +45,9 @@ func newServer(ext *echobun.Extension) *echo.Echo {
 	e.GET("/api/hits", listHits)
 
 	e.GET("/health", ext.HealthHandler())
+	if debugging() {
+		e.GET("/debug/db", ext.DebugHandler(), onlyFromHere)
+	}
 	return e
 }
 
@@ -125,6 +128,6 @@ Open %[4]s in a browser, or try these. Ctrl+C ends it.
   curl -H 'Content-Type: application/json' -d '{"title": "Hello", "author_id": 1}' %[4]s/api/posts
   curl -H 'Content-Type: application/json' -d '{"name": "Barbara Liskov", "title": "First"}' %[4]s/api/authors
   curl %[4]s/api/hits
-
-`, label("", on[""]), label("auth", on["auth"]), label("meta", on["meta"]), url)
+%[5]s
+`, label("", on[""]), label("auth", on["auth"]), label("meta", on["meta"]), url, debugHint(url))
 }
