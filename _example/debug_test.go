@@ -121,7 +121,7 @@ type bar struct {
 
 // TestDebugPageIsNotForOthers asks for the page from another machine, and where
 // it is turned off.
-func TestDebugPageIsNotForOthers(t *testing.T) { //nolint:paralleltest // It sets a variable of the environment.
+func TestDebugPageIsNotForOthers(t *testing.T) {
 	cfg := onSQLite(t)
 	e := newExample(t, cfg)
 	from := func(e *echo.Echo, addr string) int {
