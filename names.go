@@ -29,6 +29,8 @@ func checkName(what, name string) error {
 	return nil
 }
 
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
+
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // shorten returns name if it is short enough, else its beginning and a hash.

@@ -2,27 +2,16 @@ package echobun
 
 import (
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect"
-	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/sqltext"
 )
 
 // template returns a statement with placeholders in place of its arguments,
 // and of literals that it was written with.
-func template(event *bun.QueryEvent) string {
-	text := event.QueryTemplate
-	if event.IQuery != nil {
-		b, err := event.IQuery.AppendQuery(schema.NewQueryGen(templateDialect{event.DB.Dialect()}), nil)
-		if err != nil {
-			return event.IQuery.Operation()
-		}
-		text = string(b)
-	}
-	return scrub(text, event.DB.Dialect().IdentQuote() == '`')
-}
+func template(event *bun.QueryEvent) string { return sqltext.Template(event) }
 
-// templateDialect makes Bun leave out arguments, as its own dialect for
-// templates does, but quotes names as the database wants it.
-type templateDialect struct{ schema.Dialect }
+// operation names what a statement does: "SELECT", "CREATE TABLE".
+func operation(query string) string { return sqltext.Operation(query) }
 
-// Name tells Bun that there is no database.
-func (templateDialect) Name() dialect.Name { return dialect.Invalid }
+// scrubMessage takes what an error message quotes out of it.
+func scrubMessage(message string) string { return sqltext.ScrubMessage(message) }

@@ -1,14 +1,14 @@
-package echobun
+package sqltext
 
 import "strings"
 
-// scrub replaces every literal in a statement with a question mark. Bun
+// Scrub replaces every literal in a statement with a question mark. Bun
 // leaves arguments out of most templates, but writes the keys of related rows
 // into the queries of has-many and many-to-many relations.
 //
 // MySQL differs from the others: a double quote begins a string there and not
 // a name, and a backslash in a string escapes what follows.
-func scrub(statement string, mysql bool) string {
+func Scrub(statement string, mysql bool) string {
 	var b strings.Builder
 	b.Grow(len(statement))
 	for i := 0; i < len(statement); {
@@ -128,10 +128,10 @@ func dollarQuoted(s string, i int) int {
 	return len(s)
 }
 
-// scrubMessage replaces all between the first quote of an error message and
+// ScrubMessage replaces all between the first quote of an error message and
 // the last one: databases quote values that they complain about, and do not
 // escape quotes in them.
-func scrubMessage(message string) string {
+func ScrubMessage(message string) string {
 	const quotes = "'\"`"
 	first, last := strings.IndexAny(message, quotes), strings.LastIndexAny(message, quotes)
 	if first == last {
@@ -139,3 +139,7 @@ func scrubMessage(message string) string {
 	}
 	return message[:first] + "?" + message[last+1:]
 }
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

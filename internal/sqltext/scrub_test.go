@@ -1,4 +1,4 @@
-package echobun_test
+package sqltext_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/internal/sqltext"
 )
 
 func TestScrub(t *testing.T) {
@@ -45,7 +45,7 @@ func TestScrub(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tc.want, echobun.Scrub(tc.statement, tc.mysql))
+			require.Equal(t, tc.want, sqltext.Scrub(tc.statement, tc.mysql))
 		})
 	}
 }
@@ -59,7 +59,7 @@ func TestScrubMessage(t *testing.T) {
 		"Incorrect value: 'secret' for column `a`.`b` at row 1":   "Incorrect value: ? at row 1",
 		"can't connect": "can't connect",
 	} {
-		require.Equal(t, want, echobun.ScrubMessage(message))
+		require.Equal(t, want, sqltext.ScrubMessage(message))
 	}
 }
 
@@ -72,7 +72,7 @@ func TestOperation(t *testing.T) {
 		"/* a comment */ UPDATE t": "UPDATE", "-- a comment\nDELETE FROM t": "DELETE", "/* open": "statement",
 		"-- only a comment": "statement", "COMMIT": "COMMIT", "ROLLBACK TO SAVEPOINT a": "ROLLBACK TO", "{call x}": "statement",
 	} {
-		require.Equal(t, want, echobun.Operation(statement), "%q", statement)
+		require.Equal(t, want, sqltext.Operation(statement), "%q", statement)
 	}
 }
 
@@ -91,9 +91,9 @@ func FuzzScrub(f *testing.F) {
 			if mysql {
 				quoted = strings.ReplaceAll(quoted, `\`, `\\`)
 			}
-			got := echobun.Scrub(before+" '"+quoted+"' "+after, mysql)
+			got := sqltext.Scrub(before+" '"+quoted+"' "+after, mysql)
 			require.NotContains(t, got, "s3cr3t")
-			require.Equal(t, echobun.Scrub(before+" ", mysql)+"?"+echobun.Scrub(" "+after, mysql), got)
+			require.Equal(t, sqltext.Scrub(before+" ", mysql)+"?"+sqltext.Scrub(" "+after, mysql), got)
 		}
 	})
 }
@@ -119,6 +119,6 @@ func TestScrubComments(t *testing.T) {
 		{"open line", "select 1 -- SECRET", "select ?  ", false},
 		{"slash star slash", "select 1 /*/ SECRET */ + 2", "select ?   + ?", false},
 	} {
-		require.Equal(t, test.want, echobun.Scrub(test.statement, test.mysql), test.name)
+		require.Equal(t, test.want, sqltext.Scrub(test.statement, test.mysql), test.name)
 	}
 }

@@ -1,8 +1,0 @@
-package echobun
-
-// Scrub, ScrubMessage and Operation are for the tests of this package.
-var (
-	Scrub        = scrub
-	ScrubMessage = scrubMessage
-	Operation    = operation
-)
