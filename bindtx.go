@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun/dialect"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/bridge"
 )
 
 // BeginTx begins Bun's transaction on this engine: a savepoint, if the session
@@ -134,6 +135,9 @@ func (h *handle) savepoint(ctx context.Context, opts *sql.TxOptions) (bun.Tx, *b
 func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(context.Context, bun.Tx) error) error {
 	if h.s.level != nil {
 		return h.runNested(ctx, opts, fn)
+	}
+	if h.e.hooked {
+		ctx = bridge.WithTx(ctx)
 	}
 	tx, done, err := h.beginTx(ctx, opts)
 	if err != nil {

@@ -20,6 +20,8 @@ import (
 // A branch is a transaction's part on one bind. It begins with the first
 // statement there.
 type branch struct {
+	bridge.Notes // Of the hooks that watch its statements.
+
 	t *transaction
 	e *engine
 

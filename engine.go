@@ -97,12 +97,16 @@ func (e *engine) open(x *Extension, r resolved, cfg Config) (*bun.DB, error) {
 	e.connector = &connector{e: e, inner: inner, opts: r.opts}
 	sqldb := sql.OpenDB(e.connector)
 	sqldb.SetMaxOpenConns(max(r.opts.MaxOpenConns, 0))
-	sqldb.SetMaxIdleConns(idleConns(r.opts))
+	idle := idleConns(r.opts)
+	sqldb.SetMaxIdleConns(idle)
 	sqldb.SetConnMaxLifetime(e.connector.lifetime())
 	sqldb.SetConnMaxIdleTime(max(r.opts.ConnMaxIdleTime, 0))
 
 	e.pool.size = max(r.opts.MaxOpenConns, 0)
 	e.pool.timeout = r.opts.PoolTimeout
+	if idle != noIdleLimit {
+		e.pool.maxIdle = idle
+	}
 	e.pool.inUse = func() int { return sqldb.Stats().InUse }
 
 	d := drv.Dialect()
@@ -142,8 +146,11 @@ func idleConns(opts EngineOptions) int {
 	if opts.MaxOpenConns > 0 {
 		return opts.MaxOpenConns
 	}
-	return 1 << 20 // No limit.
+	return noIdleLimit
 }
+
+// noIdleLimit is what database/sql takes for no limit.
+const noIdleLimit = 1 << 20
 
 // driverOf returns the registered driver of a dialect, or nil.
 func driverOf(name dialect.Name) driver.Driver {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/echobun/echobun/internal/bridge"
 )
 
 // pool bounds how long sessions wait for a connection, which database/sql
@@ -14,12 +16,16 @@ import (
 // connection.
 type pool struct {
 	size    int           // Most connections; zero means no limit, and no waiting.
+	maxIdle int           // Most of them that are kept unused; zero means no limit.
 	timeout time.Duration // Longest wait; zero or less means for ever.
 	inUse   func() int    // Connections that are in use, by whomever.
 
 	calls   atomic.Int64 // Calls of sessions that run or wait.
 	held    atomic.Int64 // Connections kept past their call by rows and transactions.
 	waiters atomic.Int64 // Calls that have a waiter.
+
+	pending  atomic.Int64 // Waiters that wait.
+	timeouts atomic.Int64 // Waits that were too long, for the limit or for the caller's deadline.
 }
 
 // enter is called before a session asks for a connection. If it may have to
@@ -36,6 +42,7 @@ func (p *pool) enter(ctx context.Context) (context.Context, *waiter) {
 	w := &waiter{pool: p, caller: ctx, start: time.Now()}
 	w.Context, w.cancel = context.WithCancelCause(ctx)
 	p.waiters.Add(1)
+	p.pending.Add(1)
 	if p.timeout > 0 {
 		w.timer = time.AfterFunc(p.timeout, w.expire)
 	}
@@ -51,8 +58,8 @@ func (p *pool) leave(w *waiter) {
 	if w == nil {
 		return
 	}
-	if w.state.CompareAndSwap(waiting, gaveUp) && w.timer != nil {
-		w.timer.Stop()
+	if w.state.CompareAndSwap(waiting, gaveUp) {
+		w.left()
 	}
 	p.waiters.Add(-1)
 }
@@ -114,8 +121,20 @@ func (w *waiter) Value(key any) any {
 	return w.Context.Value(key)
 }
 
+// left is called when the call that waited is over.
+func (w *waiter) left() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	w.pool.pending.Add(-1)
+	if w.deadline() != nil {
+		w.pool.timeouts.Add(1)
+	}
+}
+
 func (w *waiter) arrive() error {
 	if w.state.CompareAndSwap(waiting, arrived) {
+		w.pool.pending.Add(-1)
 		if w.timer != nil {
 			w.timer.Stop()
 		}
@@ -129,13 +148,19 @@ func (w *waiter) arrive() error {
 
 // again lets the clock run on where it was stopped.
 func (w *waiter) again() {
-	if w.state.CompareAndSwap(arrived, waiting) && w.timer != nil {
+	if !w.state.CompareAndSwap(arrived, waiting) {
+		return
+	}
+	w.pool.pending.Add(1)
+	if w.timer != nil {
 		w.timer.Reset(w.pool.timeout - time.Since(w.start))
 	}
 }
 
 func (w *waiter) expire() {
 	if w.state.CompareAndSwap(waiting, expired) {
+		w.pool.pending.Add(-1)
+		w.pool.timeouts.Add(1)
 		w.cancel(ErrPoolTimeout)
 	}
 }
@@ -186,3 +211,13 @@ func (e *poolTimeoutError) Error() string {
 func (e *poolTimeoutError) Is(target error) bool { return target == ErrPoolTimeout }
 
 func (e *poolTimeoutError) Unwrap() error { return e.cause }
+
+// What is counted here and not by database/sql, for metrics.
+var _ = bridge.SetPoolOf(func(extension any, bind string) (bridge.Pool, bool) {
+	x, _ := extension.(*Extension)
+	e, known := x.engines[bind]
+	if !known || !e.owned {
+		return bridge.Pool{}, false
+	}
+	return bridge.Pool{MaxIdle: e.pool.maxIdle, Pending: e.pool.pending.Load(), Timeouts: e.pool.timeouts.Load()}, true
+})

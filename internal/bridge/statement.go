@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"sync"
 
 	"github.com/uptrace/bun"
 )
@@ -22,15 +23,21 @@ type Statement struct {
 type statementKey struct{}
 
 // TxKey is the context key of what identifies a transaction, in the contexts
-// of its BEGIN, COMMIT and ROLLBACK.
+// of its BEGIN, COMMIT and ROLLBACK, and of its savepoints.
 type TxKey struct{}
 
-// Watch is called by BeforeQuery. Of several hooks that watch a statement, all
-// get the same one.
-func Watch(ctx context.Context, event *bun.QueryEvent) *Statement {
+// WithTx returns a context that makes the statements sent with it those of one
+// transaction, for hooks that watch.
+func WithTx(ctx context.Context) context.Context {
+	return context.WithValue(ctx, TxKey{}, new(Notes))
+}
+
+// Watch is called by BeforeQuery, which returns its context. Of several hooks
+// that watch a statement, all get the same one.
+func Watch(ctx context.Context, event *bun.QueryEvent) context.Context {
 	outer := StatementOf(ctx)
 	if outer != nil && outer.Event == event {
-		return outer
+		return ctx
 	}
 	s := &Statement{Context: ctx, Event: event, Tx: ctx.Value(TxKey{})}
 	if outer != nil { // It was claimed, or comes from where another one is under way.
@@ -70,4 +77,40 @@ func (s *Statement) Value(key any) any {
 		return s
 	}
 	return s.Context.Value(key)
+}
+
+// Notes returns where hooks keep what they know of the statement's
+// transaction, or nil outside of transactions.
+func (s *Statement) Notes() *Notes {
+	if noted, ok := s.Tx.(interface{ notes() *Notes }); ok {
+		return noted.notes()
+	}
+	return nil
+}
+
+// Notes are what hooks keep with a transaction, each under a key of its own,
+// until nobody holds that any more. The zero value is ready to be used, and is
+// so by several goroutines.
+type Notes struct {
+	mu sync.Mutex
+	m  map[any]any // Protected by mu.
+}
+
+func (n *Notes) notes() *Notes { return n }
+
+// Get returns what is kept under key, or nil.
+func (n *Notes) Get(key any) any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.m[key]
+}
+
+// Set keeps value under key.
+func (n *Notes) Set(key, value any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.m == nil {
+		n.m = make(map[any]any, 1)
+	}
+	n.m[key] = value
 }
