@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -96,7 +97,7 @@ func (h *hook) record(ctx context.Context, event *bun.QueryEvent, op operation, 
 	span.End(trace.WithTimestamp(end))
 
 	attrs = append(attrs, failure...)
-	h.duration.RecordSet(ctx, max(0, end.Sub(start)).Seconds(), attribute.NewSet(attrs...))
+	h.duration.RecordSet(ctx, max(0, end.Sub(start)).Seconds(), attribute.NewSet(slices.Clone(attrs)...)) // It sorts what it is given.
 }
 
 // isPlain reports whether event is what Bun sends for a step of a transaction.

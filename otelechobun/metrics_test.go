@@ -2,6 +2,7 @@ package otelechobun_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,39 +129,39 @@ func TestOwnEngine(t *testing.T) {
 }
 
 // countingHook counts the statements that it sees.
-type countingHook struct{ n *int }
+type countingHook struct{ n *atomic.Int64 }
 
 func (countingHook) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
-func (h countingHook) AfterQuery(context.Context, *bun.QueryEvent)                      { *h.n++ }
+func (h countingHook) AfterQuery(context.Context, *bun.QueryEvent)                      { h.n.Add(1) }
 
 // TestInstrumentKeepsHooks: those that a bind has, or would have had from the
 // defaults, go on; and what the caller's Config refers to stays as it is.
 func TestInstrumentKeepsHooks(t *testing.T) {
 	t.Parallel()
-	hooks := func(n *int) []bun.QueryHook { return []bun.QueryHook{countingHook{n}} }
+	hooks := func(n *atomic.Int64) []bun.QueryHook { return []bun.QueryHook{countingHook{n}} }
 	for name, tc := range map[string]struct {
-		cfg         func(n *int) echobun.Config
+		cfg         func(n *atomic.Int64) echobun.Config
 		first, auth int
 	}{
-		"defaults": {func(n *int) echobun.Config {
+		"defaults": {func(n *atomic.Int64) echobun.Config {
 			return echobun.Config{Defaults: echobun.EngineOptions{Hooks: hooks(n)}, Binds: echobun.Binds{"": {}, "auth": {}}}
 		}, 1, 1},
-		"binds": {func(n *int) echobun.Config {
+		"binds": {func(n *atomic.Int64) echobun.Config {
 			return echobun.Config{Binds: echobun.Binds{"": {Hooks: hooks(n)}, "auth": {Hooks: hooks(n)}}}
 		}, 1, 1},
-		"none in place of the defaults": {func(n *int) echobun.Config {
+		"none in place of the defaults": {func(n *atomic.Int64) echobun.Config {
 			return echobun.Config{
 				Defaults: echobun.EngineOptions{Hooks: hooks(n)}, EngineOptions: echobun.EngineOptions{Hooks: []bun.QueryHook{}},
 				Binds: echobun.Binds{"": {}, "auth": {Hooks: []bun.QueryHook{}}},
 			}
 		}, 0, 0},
-		"options": {func(n *int) echobun.Config {
+		"options": {func(n *atomic.Int64) echobun.Config {
 			return echobun.Config{EngineOptions: echobun.EngineOptions{Hooks: hooks(n)}, Binds: echobun.Binds{"": {}, "auth": {}}}
 		}, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := new(int)
+			n := new(atomic.Int64)
 			cfg := tc.cfg(n)
 			for key, bind := range cfg.Binds {
 				bind.URL = sqliteURL(t)
@@ -171,9 +172,9 @@ func TestInstrumentKeepsHooks(t *testing.T) {
 			require.Equal(t, before, len(cfg.Binds[""].Hooks)+len(cfg.Binds["auth"].Hooks)+len(cfg.EngineOptions.Hooks))
 			ctx, db, _ := w.session(t)
 			for bind, want := range map[string]int{"": tc.first, "auth": tc.auth} {
-				*n = 0
+				n.Store(0)
 				require.NoError(t, ran(db.Bind(bind).ExecContext(ctx, "SELECT 1")))
-				require.Equal(t, want, *n, "%q", bind)
+				require.EqualValues(t, want, n.Load(), "%q", bind)
 				_, spans := w.take()
 				require.Len(t, spans, 1)
 				require.Equal(t, bind, attrs(spans[0])["echobun.bind"])

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -86,7 +87,7 @@ func (i poolInstruments) open(o metric.Observer, used, idle, most int, attrs []a
 
 // own observes what an extension counts.
 func (i poolInstruments) own(o metric.Observer, p bridge.Pool, attrs []attribute.KeyValue) {
-	set := metric.WithAttributeSet(attribute.NewSet(attrs...))
+	set := metric.WithAttributeSet(attribute.NewSet(slices.Clone(attrs)...))
 	if p.MaxIdle > 0 {
 		o.ObserveInt64(i.idleMax, int64(p.MaxIdle), set)
 	}

@@ -3,6 +3,7 @@ package otelechobun
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -84,7 +85,7 @@ func (op operation) spanName(event *bun.QueryEvent, attrs []attribute.KeyValue) 
 
 // target is the database or the server that attrs name, or "".
 func target(attrs []attribute.KeyValue) string {
-	set := attribute.NewSet(attrs...)
+	set := attribute.NewSet(slices.Clone(attrs)...) // It sorts what it is given.
 	if database, ok := set.Value(semconv.DBNamespaceKey); ok {
 		return database.AsString()
 	}
