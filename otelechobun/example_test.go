@@ -30,7 +30,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer pools.Unregister()
+	defer func() { _ = pools.Unregister() }()
 
 	ctx, end := ext.AppContext(context.Background())
 	defer end()

@@ -176,3 +176,13 @@ func (l *ledger) names() []string {
 
 func (*ledger) Shutdown(context.Context) error   { return nil }
 func (*ledger) ForceFlush(context.Context) error { return nil }
+
+func postgresURL(tb testing.TB) string {
+	tb.Helper()
+	return dbtest.Postgres(tb).URL()
+}
+
+func mariadbURL(tb testing.TB) string {
+	tb.Helper()
+	return dbtest.MariaDB(tb).URL()
+}

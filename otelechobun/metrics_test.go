@@ -72,7 +72,7 @@ func TestPoolMetrics(t *testing.T) {
 	for range 3 {
 		conn, err := w.Engine().DB.Conn(ctx)
 		require.NoError(t, err)
-		defer conn.Close()
+		t.Cleanup(func() { _ = conn.Close() })
 	}
 	require.ErrorIs(t, ran(db.Bind("").ExecContext(ctx, "SELECT 1")), echobun.ErrPoolTimeout)
 	require.NoError(t, ran(db.Bind("auth").ExecContext(ctx, "SELECT 1")))
@@ -132,7 +132,8 @@ func TestOwnEngine(t *testing.T) {
 type countingHook struct{ n *atomic.Int64 }
 
 func (countingHook) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
-func (h countingHook) AfterQuery(context.Context, *bun.QueryEvent)                      { h.n.Add(1) }
+
+func (h countingHook) AfterQuery(context.Context, *bun.QueryEvent) { h.n.Add(1) }
 
 // TestInstrumentKeepsHooks: those that a bind has, or would have had from the
 // defaults, go on; and what the caller's Config refers to stays as it is.

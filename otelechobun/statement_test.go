@@ -87,8 +87,8 @@ func TestNoArguments(t *testing.T) {
 	const secret = "s3cr3t"
 	for name, url := range map[string]func(testing.TB) string{
 		"SQLite":     sqliteURL,
-		"PostgreSQL": func(tb testing.TB) string { return dbtest.Postgres(tb).URL() },
-		"MariaDB":    func(tb testing.TB) string { return dbtest.MariaDB(tb).URL() },
+		"PostgreSQL": postgresURL,
+		"MariaDB":    mariadbURL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,8 +170,8 @@ func TestErrors(t *testing.T) {
 		url        func(testing.TB) string
 	}{
 		{"SQLite", "2067", sqliteURL},
-		{"PostgreSQL", "23505", func(tb testing.TB) string { return dbtest.Postgres(tb).URL() }},
-		{"MariaDB", "1062", func(tb testing.TB) string { return dbtest.MariaDB(tb).URL() }},
+		{"PostgreSQL", "23505", postgresURL},
+		{"MariaDB", "1062", mariadbURL},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,7 @@ package otelechobun
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ type transactionKey struct{ h *hook }
 // the latest, when the transaction has been given up: a hook that panics may
 // keep COMMIT and ROLLBACK from being seen.
 func (h *hook) begin(ctx context.Context, event *bun.QueryEvent) *transaction {
-	attrs := append(h.attrs[:len(h.attrs):len(h.attrs)], systemOf(event.DB))
+	attrs := append(slices.Clip(h.attrs), systemOf(event.DB))
 	t := &transaction{parent: trace.SpanContextFromContext(ctx)}
 	_, t.span = h.tracer.Start(ctx, strings.TrimSpace("transaction "+target(h.attrs)),
 		trace.WithTimestamp(event.StartTime), trace.WithAttributes(attrs...))

@@ -209,7 +209,7 @@ func TestSpansEnd(t *testing.T) {
 			})
 		}},
 		"forgotten": {outcome: "rolled_back", run: func(ctx context.Context, db *echobun.Session) error {
-			tx, err := db.Begin(ctx, nil) //nolint:contextcheck // It is the session's.
+			tx, err := db.Begin(ctx, nil)
 			if err == nil {
 				err = insert(ctx, tx)
 			}
