@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,10 +14,15 @@ import (
 	"github.com/echobun/echobun/bench"
 	"github.com/echobun/echobun/bench/data"
 	"github.com/echobun/echobun/bench/report"
+	"github.com/echobun/echobun/bench/work"
 	"github.com/echobun/echobun/internal/dbtest"
 )
 
-var full = flag.Bool("full", false, "measure, and write RESULTS.md and its plots; else run everything once")
+var (
+	full  = flag.Bool("full", false, "measure, and write RESULTS.md and its plots; else run everything once")
+	only  = flag.String("only", "", "measure only the work that matches, and print it, to look at a profile say")
+	peers = flag.String("peers", "", "with -only: measure only the peers that match")
+)
 
 // GORM's cache of statements has a goroutine that nobody can end.
 func TestMain(m *testing.M) {
@@ -32,8 +38,16 @@ func TestCompare(t *testing.T) { //nolint:paralleltest // It measures.
 	for _, set := range sets[:3] {
 		require.NoError(t, set.Fill(ctx), set.Name)
 	}
-	r, err := bench.Run(ctx, sets, spare, !*full, t.Logf)
+	env := &work.Env{Sets: sets, Quick: !*full && *only == "", Log: t.Logf}
+	if *only != "" {
+		env.Only, env.Peers = regexp.MustCompile(*only), regexp.MustCompile(*peers)
+	}
+	r, err := bench.Run(ctx, env, spare)
 	require.NoError(t, err)
+	if *only != "" {
+		t.Log("\n" + r.Tables())
+		return
+	}
 
 	dir := t.TempDir()
 	if *full {
@@ -48,11 +62,11 @@ func requireResults(t *testing.T, dir string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "RESULTS.md"))
 	require.NoError(t, err)
-	for i, work := range []string{
+	for i, name := range []string{
 		"Routing alone", "Middleware alone", "Point select", "List of 100 rows", "Insert", "Update", "Has-many relation",
 		"HTTP page from three binds", "Transaction over two binds", "Atomic request", "CreateAll of 3 × 50 tables", "Start-up",
 	} {
-		require.Regexp(t, `### \d+\. `+work+`\n`, string(text), "work %d", i+1)
+		require.Regexp(t, `### \d+\. `+name+`\n`, string(text), "work %d", i+1)
 	}
 	require.NotContains(t, string(text), "NaN")
 	plots, err := filepath.Glob(filepath.Join(dir, report.Plots, "*.svg"))

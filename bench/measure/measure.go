@@ -4,6 +4,7 @@ package measure
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -42,8 +43,16 @@ type Series struct {
 	P99    []float64
 }
 
+// Append appends the rounds of another series of the same case.
+func (s *Series) Append(t Series) {
+	s.Time, s.Allocs, s.Bytes = append(s.Time, t.Time...), append(s.Allocs, t.Allocs...), append(s.Bytes, t.Bytes...)
+	s.P50, s.P99 = append(s.P50, t.P50...), append(s.P99, t.P99...)
+}
+
 // Compare runs the cases in turns. In each turn their order is drawn anew: in
-// a fixed order the garbage collector keeps step with one of them.
+// a fixed order the garbage collector keeps step with one of them. The time of
+// a round is the median of its turns, so that a turn in which the machine was
+// busy elsewhere does not count; allocations are counted in a turn of their own.
 func Compare(p Plan, cases []Case) ([]Series, error) {
 	series := make([]Series, len(cases))
 	n := make([]int, len(cases))
@@ -55,75 +64,102 @@ func Compare(p Plan, cases []Case) ([]Series, error) {
 		}
 	}
 	for range p.Rounds {
-		sums := make([]sum, len(cases))
-		for range p.Turns {
+		rounds := make([]round, len(cases))
+		for turn := range p.Turns + 1 {
 			for _, i := range rand.Perm(len(cases)) {
-				if err := sums[i].turn(cases[i], n[i]); err != nil {
+				run := rounds[i].turn
+				if turn == 0 {
+					run = rounds[i].count
+				}
+				if err := run(cases[i], n[i]); err != nil {
 					return nil, fmt.Errorf("%s: %w", cases[i].Name, err)
 				}
 			}
 		}
 		for i := range cases {
-			series[i].add(sums[i])
+			series[i].add(&rounds[i])
 		}
 	}
 	return series, nil
 }
 
-// calibrate returns how many operations a turn has. They warm the case up, too.
+// calibrate returns how many operations a turn has. They warm the case up,
+// too. Of several tries the fastest counts: another program can only make one slow.
 func calibrate(p Plan, c Case) (int, error) {
 	if p.Turn == 0 {
 		return 1, nil
 	}
-	for n := 1; ; n *= 2 {
-		var s sum
-		if err := s.turn(c, n); err != nil {
-			return 0, err
+	n := 1
+	for {
+		best := time.Duration(math.MaxInt64)
+		for range 3 {
+			var r round
+			if err := r.turn(c, n); err != nil {
+				return 0, err
+			}
+			best = min(best, time.Duration(r.times[0]*float64(n)))
 		}
-		if s.time >= p.Turn/2 {
-			return max(1, int(float64(n)*float64(p.Turn)/float64(s.time))), nil
+		if best >= p.Turn/2 {
+			return max(1, int(float64(n)*float64(p.Turn)/float64(best))), nil
 		}
+		n *= 2
 	}
 }
 
-// A sum is what the turns of a case in a round come to.
-type sum struct {
-	ops           int
-	time          time.Duration
-	allocs, bytes uint64
+// A round is what the turns of a case in a round have found.
+type round struct {
+	times         []float64 // Nanoseconds an operation, for each turn.
+	allocs, bytes float64   // An operation.
 	latencies     []time.Duration
 }
 
-func (s *sum) turn(c Case, n int) error {
-	if c.Before != nil {
-		if err := c.Before(); err != nil {
-			return err
-		}
+// turn is on the clock.
+func (r *round) turn(c Case, n int) error {
+	if err := c.before(); err != nil {
+		return err
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
 	start := time.Now()
 	err := c.Run(n)
-	s.time += time.Since(start)
-	runtime.ReadMemStats(&after)
-	s.ops += n
-	s.allocs += after.Mallocs - before.Mallocs
-	s.bytes += after.TotalAlloc - before.TotalAlloc
+	r.times = append(r.times, float64(time.Since(start).Nanoseconds())/float64(n))
 	if c.Latencies != nil {
-		s.latencies = append(s.latencies, c.Latencies()...)
+		r.latencies = append(r.latencies, c.Latencies()...)
 	}
 	return err
 }
 
-func (s *Series) add(t sum) {
-	ops := float64(t.ops)
-	s.Time = append(s.Time, float64(t.time.Nanoseconds())/ops)
-	s.Allocs = append(s.Allocs, float64(t.allocs)/ops)
-	s.Bytes = append(s.Bytes, float64(t.bytes)/ops)
-	if len(t.latencies) > 0 {
-		slices.Sort(t.latencies)
-		s.P50 = append(s.P50, quantile(t.latencies, 0.50))
-		s.P99 = append(s.P99, quantile(t.latencies, 0.99))
+// count counts allocations. To ask for them stops the program.
+func (r *round) count(c Case, n int) error {
+	if err := c.before(); err != nil {
+		return err
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := c.Run(n)
+	runtime.ReadMemStats(&after)
+	r.allocs = float64(after.Mallocs-before.Mallocs) / float64(n)
+	r.bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
+	if c.Latencies != nil {
+		c.Latencies()
+	}
+	return err
+}
+
+func (c *Case) before() error {
+	if c.Before == nil {
+		return nil
+	}
+	return c.Before()
+}
+
+func (s *Series) add(r *round) {
+	slices.Sort(r.times)
+	s.Time = append(s.Time, (r.times[(len(r.times)-1)/2]+r.times[len(r.times)/2])/2)
+	s.Allocs = append(s.Allocs, r.allocs)
+	s.Bytes = append(s.Bytes, r.bytes)
+	if len(r.latencies) > 0 {
+		slices.Sort(r.latencies)
+		s.P50 = append(s.P50, quantile(r.latencies, 0.50))
+		s.P99 = append(s.P99, quantile(r.latencies, 0.99))
 	}
 }
 

@@ -1,6 +1,10 @@
 package measure
 
-import "golang.org/x/perf/benchmath"
+import (
+	"slices"
+
+	"golang.org/x/perf/benchmath"
+)
 
 // A Median is the median of some rounds, with the interval that it lies in
 // with 95 % confidence, as benchstat computes it: without any assumption on
@@ -12,6 +16,7 @@ func MedianOf(values []float64) Median {
 	if len(values) == 0 {
 		return Median{}
 	}
+	values = slices.Clone(values) // A sample sorts its own, and these are in pairs.
 	s := benchmath.AssumeNothing.Summary(benchmath.NewSample(values, &benchmath.DefaultThresholds), 0.95)
 	return Median{Value: s.Center, Lo: s.Lo, Hi: s.Hi}
 }

@@ -8,10 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/mysqldialect"
-	"github.com/uptrace/bun/dialect/pgdialect"
-	"github.com/uptrace/bun/dialect/sqlitedialect"
-	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun/bench/data"
 )
@@ -66,23 +62,11 @@ func openBun(set data.Set, open func(data.Database) (*sql.DB, error)) (Store, er
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", d.Kind, err)
 		}
-		db := bun.NewDB(pool, dialect(d.Kind))
+		db := d.Kind.Bun(pool)
 		*[]**bun.DB{&s.main, &s.blog, &s.log}[i] = db
 	}
 	s.close = s.closeAll
 	return s, nil
-}
-
-// dialect returns Bun's own dialect.
-func dialect(kind data.Kind) schema.Dialect {
-	switch kind {
-	case data.PostgreSQL:
-		return pgdialect.New()
-	case data.MariaDB:
-		return mysqldialect.New()
-	default:
-		return sqlitedialect.New()
-	}
 }
 
 // openBunEngine uses the engines of an extension without its sessions.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
-
 )
 
 func (s *sqlStore) Point(ctx context.Context, id int64) (string, error) {

@@ -21,18 +21,19 @@ const intro = `# Benchmark results
 
 This file is written by ` + "`make bench`" + `: run it, and it has the figures of your machine.
 
-Everything that is compared runs in one process, on the same tables and rows, with the same pool size (%d), in turns
-whose order is drawn anew each time. A round gives one figure for each peer; %s. What stands here is the
-median of the rounds. A ratio is computed in each round and its median taken, so that what slows the machine down slows
-both; in brackets is the interval that the median lies in with 95 %% confidence, as benchstat computes it. Servers,
-clients and the program share the machine. The servers write without fsync, and so does SQLite with our settings, which
-are those of most applications that use WAL: a write is measured, not a disk.
+Everything that is compared runs in one process, on the same tables and rows, with the same pool size (%d), in short turns
+whose order is drawn anew each time. Fifteen to twenty-five turns are a round, of which the median counts; there are ten
+to twenty rounds, with new connections after every few. What stands here is the median of the rounds. A ratio is computed
+in each round and its median taken, so that what slows the machine down slows both; in brackets, and after ±, is the
+interval that the median lies in with 95 %% confidence, as benchstat computes it. Servers, clients and the program share
+the machine. The servers write without fsync, and so does SQLite with our settings, which are what SQLite's own
+documentation advises with WAL: a write is measured, not a disk.
 
 `
 
 func (r *Results) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, intro, data.PoolSize, r.Rounds)
+	fmt.Fprintf(&b, intro, data.PoolSize)
 	fmt.Fprintf(&b, "| | |\n| --- | --- |\n| date | %s |\n| machine | %s |\n| versions | %s |\n\n",
 		r.Date, r.Machine, strings.Join(r.Versions, ", "))
 	b.WriteString("## What is compared\n\n| peer | what it is |\n| --- | --- |\n")
@@ -154,6 +155,24 @@ func (r *Results) startTable(b *strings.Builder) {
 		t.row(on, duration(m.Value), spread(m), duration(measure.MedianOf(hand.Time).Value), times(q), duration(m.Value/size(on)))
 	}
 	b.WriteString(t.String() + "\n")
+}
+
+// Tables returns the tables of all groups that were not left out.
+func (r *Results) Tables() string {
+	var b strings.Builder
+	for i := range r.Groups {
+		if g := &r.Groups[i]; g.Series != nil {
+			fmt.Fprintf(&b, "%s, %s:\n\n%s\n", g.Work, g.On, groupTable(g))
+		}
+	}
+	for _, g := range r.Growth {
+		fmt.Fprintf(&b, "%s by %s:\n", g.What, g.By)
+		for i, x := range g.X {
+			fmt.Fprintf(&b, "%6.0f: %s, by hand %s\n", x,
+				duration(measure.MedianOf(g.Ours[i].Time).Value), duration(measure.MedianOf(g.Hand[i].Time).Value))
+		}
+	}
+	return b.String()
 }
 
 // size reads the number that a group of start-ups begins with.

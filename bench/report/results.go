@@ -17,7 +17,6 @@ type Results struct {
 	Machine string
 	// Versions are of Go, the servers, and the modules that are compared.
 	Versions []string
-	Rounds   string // How many rounds there were, in words.
 	Groups   []work.Group
 	Growth   []work.Growth
 }

@@ -2,16 +2,11 @@ package work
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/mysqldialect"
-	"github.com/uptrace/bun/dialect/pgdialect"
-	"github.com/uptrace/bun/dialect/sqlitedialect"
-	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun"
 	"github.com/echobun/echobun/bench/data"
@@ -117,18 +112,9 @@ func openBuns(set data.Set) ([]*bun.DB, error) {
 		if err != nil {
 			return dbs, errors.Join(err, closeBuns(dbs))
 		}
-		dbs = append(dbs, newBun(d.Kind, pool))
+		dbs = append(dbs, d.Kind.Bun(pool))
 	}
 	return dbs, nil
-}
-
-func newBun(kind data.Kind, pool *sql.DB) *bun.DB {
-	dialect := map[data.Kind]func() schema.Dialect{
-		data.SQLite:     func() schema.Dialect { return sqlitedialect.New() },
-		data.PostgreSQL: func() schema.Dialect { return pgdialect.New() },
-		data.MariaDB:    func() schema.Dialect { return mysqldialect.New() },
-	}[kind]
-	return bun.NewDB(pool, dialect())
 }
 
 func closeBuns(dbs []*bun.DB) error {

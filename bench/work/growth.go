@@ -90,9 +90,12 @@ func (e *Env) growth(ctx context.Context, by string, sizes []int) (all []Growth,
 			ours, hand := g.run(a)
 			cases = append(cases, measure.Case{Name: peer.Echobun, Run: a.parallel(ours)}, measure.Case{Name: ByHand, Run: a.parallel(hand)})
 		}
-		measured, err := e.group(g.what, "against the number of "+by, e.plan(12, 4, 5*time.Millisecond), cases)
+		measured, err := e.group(g.what, "against the number of "+by, e.plan(12, 15, 2*time.Millisecond), cases)
 		if err != nil {
 			return nil, err
+		}
+		if measured.Series == nil {
+			continue
 		}
 		growth := Growth{What: g.what, By: by, X: x}
 		for i := range apps {

@@ -21,7 +21,12 @@ import (
 var Clients = []int{1, 8, 64}
 
 // On is what a group of pages is called.
-func On(set string, clients int) string { return fmt.Sprintf("%s, %d clients", set, clients) }
+func On(set string, clients int) string {
+	if clients == 1 {
+		return set + ", 1 client"
+	}
+	return fmt.Sprintf("%s, %d clients", set, clients)
+}
 
 // page measures pages over loopback connections. The clients are in this
 // process, and they are as plain as can be: what they cost is in every figure.
@@ -49,7 +54,7 @@ func (e *Env) page(ctx context.Context, set data.Set, stores []store) (groups []
 			defer crowd.close() //nolint:revive // A few connections, until all are measured.
 			cases = append(cases, measure.Case{Name: s.name, Run: crowd.run, Latencies: crowd.latencies})
 		}
-		g, err := e.group(Page, On(set.Name, clients), e.plan(12, 3, 50*time.Millisecond), cases)
+		g, err := e.group(Page, On(set.Name, clients), e.plan(3, 6, 30*time.Millisecond), cases)
 		if err != nil {
 			return nil, err
 		}

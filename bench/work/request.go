@@ -33,7 +33,7 @@ func (e *Env) routing(_ context.Context, _ data.Set, stores []store) ([]Group, e
 			return nil
 		}})
 	}
-	g, err := e.group(Routing, "no database", e.plan(20, 10, 2*time.Millisecond), cases)
+	g, err := e.group(Routing, "no database", e.plan(4, 25, time.Millisecond), cases)
 	return []Group{g}, err
 }
 
@@ -54,7 +54,7 @@ func (e *Env) middleware(ctx context.Context, _ data.Set, stores []store) ([]Gro
 			return nil
 		}})
 	}
-	g, err := e.group(Middleware, "no database", e.plan(20, 10, 2*time.Millisecond), cases)
+	g, err := e.group(Middleware, "no database", e.plan(4, 25, time.Millisecond), cases)
 	return []Group{g}, err
 }
 
@@ -66,7 +66,7 @@ func (e *Env) atomic(ctx context.Context, set data.Set, stores []store) ([]Group
 		apps[s.name] = echo.New()
 		s.Routes(apps[s.name])
 	}
-	g, err := e.group(Atomic, set.Name, e.plan(12, 5, 10*time.Millisecond),
+	g, err := e.group(Atomic, set.Name, e.plan(3, 15, 3*time.Millisecond),
 		cases(ctx, stores, func(ctx context.Context, s store, _ int64) error {
 			if code, body := serve(ctx, apps[s.name], http.MethodPost, "/both/7"); code != http.StatusCreated {
 				return fmt.Errorf("it answers %d %q", code, body)

@@ -20,7 +20,12 @@ var (
 )
 
 // Binds and Models are what a group of start-ups is called.
-func Binds(n int) string { return fmt.Sprintf("%d binds", n) }
+func Binds(n int) string {
+	if n == 1 {
+		return "1 bind"
+	}
+	return fmt.Sprintf("%d binds", n)
+}
 
 // Models names a group, see [Binds].
 func Models(n int) string { return fmt.Sprintf("%d models", n) }
@@ -60,7 +65,7 @@ func (e *Env) startUp(on string, n int, models []any) (Group, error) {
 			return nil
 		}
 	}
-	return e.group(StartUp, on, e.plan(12, 2, 10*time.Millisecond), []measure.Case{
+	return e.group(StartUp, on, e.plan(12, 5, 5*time.Millisecond), []measure.Case{
 		{Name: peer.Echobun, Run: repeat(startEchobun)},
 		{Name: ByHand, Run: repeat(startBun)},
 	})
@@ -85,7 +90,7 @@ func startBun(n int, models []any) error {
 		if err != nil {
 			return err
 		}
-		dbs[i] = newBun(data.SQLite, pool)
+		dbs[i] = data.SQLite.Bun(pool)
 	}
 	dbs[0].RegisterModel(models...)
 	return closeBuns(dbs)

@@ -52,7 +52,7 @@ func enough(got, want int, err error) error {
 func (e *Env) statements(ctx context.Context, set data.Set, stores []store) ([]Group, error) {
 	var groups []Group
 	for _, st := range statements {
-		g, err := e.group(st.work, set.Name, e.plan(20, 6, 10*time.Millisecond), cases(ctx, stores, st.do))
+		g, err := e.group(st.work, set.Name, e.plan(4, 25, 2*time.Millisecond), cases(ctx, stores, st.do))
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +63,7 @@ func (e *Env) statements(ctx context.Context, set data.Set, stores []store) ([]G
 
 // both measures a transaction over two databases.
 func (e *Env) both(ctx context.Context, set data.Set, stores []store) ([]Group, error) {
-	g, err := e.group(Both, set.Name, e.plan(12, 5, 10*time.Millisecond),
+	g, err := e.group(Both, set.Name, e.plan(3, 15, 3*time.Millisecond),
 		cases(ctx, stores, func(ctx context.Context, s store, i int64) error { return s.Both(ctx, spread(i, data.Users)) }))
 	return []Group{g}, err
 }
