@@ -7,16 +7,18 @@ import (
 	"strings"
 )
 
-// How many rows there are. Every author has PostsPerAuthor posts, and every
-// post of the first Authors*PostsPerAuthor/10 has CommentsPerPost comments.
+// How many rows there are.
 const (
 	Users           = 10_000
-	Authors         = 100
-	PostsPerAuthor  = 100
+	Posts           = 10_000
 	Commented       = 1000 // Posts with comments: the first ones.
 	CommentsPerPost = 10
-	Events          = 10_000 // Of the users in turn.
+	Visitors        = 1000 // Users with events: the first ones.
+	EventsPerUser   = 10
 )
+
+// ListSize is how many posts a list has.
+const ListSize = 100
 
 // UserName is what a user is called.
 func UserName(id int64) string { return fmt.Sprintf("user %d", id) }
@@ -32,7 +34,6 @@ var schema = [3][]string{
 	{
 		`CREATE TABLE posts (id {{id}}, author_id BIGINT NOT NULL, title VARCHAR(120) NOT NULL,
 			body TEXT NOT NULL, views BIGINT NOT NULL, created_at {{time}} NOT NULL)`,
-		`CREATE INDEX posts_author ON posts (author_id, id)`,
 		`CREATE TABLE comments (id {{id}}, post_id BIGINT NOT NULL, body TEXT NOT NULL)`,
 		`CREATE INDEX comments_post ON comments (post_id)`,
 	},
@@ -94,8 +95,8 @@ func fillMain(ctx context.Context, db *sql.DB) error {
 
 func fillBlog(ctx context.Context, db *sql.DB) error {
 	body := strings.Repeat("Nothing of it was news to anybody. ", 6)
-	err := insert(ctx, db, "posts (id, author_id, title, body, views, created_at)", Authors*PostsPerAuthor, func(i int) string {
-		return fmt.Sprintf("(%d, %d, 'Post %d', '%s', %d, '%s')", i, 1+(i-1)/PostsPerAuthor, i, body, i%1000, created(i))
+	err := insert(ctx, db, "posts (id, author_id, title, body, views, created_at)", Posts, func(i int) string {
+		return fmt.Sprintf("(%d, %d, 'Post %d', '%s', %d, '%s')", i, 1+i%100, i, body, i%1000, created(i))
 	})
 	if err != nil {
 		return err
@@ -106,8 +107,8 @@ func fillBlog(ctx context.Context, db *sql.DB) error {
 }
 
 func fillLog(ctx context.Context, db *sql.DB) error {
-	return insert(ctx, db, "events (id, user_id, action)", Events, func(i int) string {
-		return fmt.Sprintf("(%d, %d, 'action %d')", i, 1+(i-1)/10, i)
+	return insert(ctx, db, "events (id, user_id, action)", Visitors*EventsPerUser, func(i int) string {
+		return fmt.Sprintf("(%d, %d, 'action %d')", i, 1+(i-1)/EventsPerUser, i)
 	})
 }
 

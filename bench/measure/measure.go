@@ -37,6 +37,7 @@ type Case struct {
 type Series struct {
 	Name   string
 	Time   []float64 // Nanoseconds an operation.
+	CPU    []float64 // Nanoseconds of processor time of the whole process, an operation.
 	Allocs []float64 // An operation, of the whole process.
 	Bytes  []float64
 	P50    []float64 // Nanoseconds; empty without latencies.
@@ -45,7 +46,8 @@ type Series struct {
 
 // Append appends the rounds of another series of the same case.
 func (s *Series) Append(t Series) {
-	s.Time, s.Allocs, s.Bytes = append(s.Time, t.Time...), append(s.Allocs, t.Allocs...), append(s.Bytes, t.Bytes...)
+	s.Time, s.CPU = append(s.Time, t.Time...), append(s.CPU, t.CPU...)
+	s.Allocs, s.Bytes = append(s.Allocs, t.Allocs...), append(s.Bytes, t.Bytes...)
 	s.P50, s.P99 = append(s.P50, t.P50...), append(s.P99, t.P99...)
 }
 
@@ -108,7 +110,7 @@ func calibrate(p Plan, c Case) (int, error) {
 
 // A round is what the turns of a case in a round have found.
 type round struct {
-	times         []float64 // Nanoseconds an operation, for each turn.
+	times, cpu    []float64 // Nanoseconds an operation, for each turn.
 	allocs, bytes float64   // An operation.
 	latencies     []time.Duration
 }
@@ -118,9 +120,10 @@ func (r *round) turn(c Case, n int) error {
 	if err := c.before(); err != nil {
 		return err
 	}
-	start := time.Now()
+	start, cpu := time.Now(), processorTime()
 	err := c.Run(n)
 	r.times = append(r.times, float64(time.Since(start).Nanoseconds())/float64(n))
+	r.cpu = append(r.cpu, float64((processorTime()-cpu).Nanoseconds())/float64(n))
 	if c.Latencies != nil {
 		r.latencies = append(r.latencies, c.Latencies()...)
 	}
@@ -152,8 +155,7 @@ func (c *Case) before() error {
 }
 
 func (s *Series) add(r *round) {
-	slices.Sort(r.times)
-	s.Time = append(s.Time, (r.times[(len(r.times)-1)/2]+r.times[len(r.times)/2])/2)
+	s.Time, s.CPU = append(s.Time, middle(r.times)), append(s.CPU, middle(r.cpu))
 	s.Allocs = append(s.Allocs, r.allocs)
 	s.Bytes = append(s.Bytes, r.bytes)
 	if len(r.latencies) > 0 {
@@ -161,6 +163,12 @@ func (s *Series) add(r *round) {
 		s.P50 = append(s.P50, quantile(r.latencies, 0.50))
 		s.P99 = append(s.P99, quantile(r.latencies, 0.99))
 	}
+}
+
+// middle returns the median.
+func middle(values []float64) float64 {
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
 // quantile returns the q-quantile of sorted values.

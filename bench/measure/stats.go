@@ -24,9 +24,11 @@ func MedianOf(values []float64) Median {
 // Ratio returns the median of the ratios of two series, round by round: what
 // slows a round down slows both.
 func Ratio(a, b []float64) Median {
-	ratios := make([]float64, min(len(a), len(b)))
-	for i := range ratios {
-		ratios[i] = a[i] / b[i]
+	ratios := make([]float64, 0, len(a))
+	for i := range min(len(a), len(b)) {
+		if b[i] != 0 { // Too little for a clock.
+			ratios = append(ratios, a[i]/b[i])
+		}
 	}
 	return MedianOf(ratios)
 }

@@ -35,9 +35,9 @@ func (s *bunStore) Point(ctx context.Context, id int64) (string, error) {
 	return u.Name, err
 }
 
-func (s *bunStore) List(ctx context.Context, author int64) (int, error) {
+func (s *bunStore) List(ctx context.Context, from int64) (int, error) {
 	var posts []post
-	err := s.blog.NewSelect().Model(&posts).Where("author_id = ?", author).Order("id").Limit(data.PostsPerAuthor).Scan(ctx)
+	err := s.blog.NewSelect().Model(&posts).Where("id >= ?", from).Order("id").Limit(data.ListSize).Scan(ctx)
 	return len(posts), err
 }
 
@@ -78,7 +78,7 @@ func (s *bunStore) page(c echo.Context, id int64) error {
 	if err := s.main.NewSelect().Model(&p.User).Where("id = ?", id).Scan(ctx); err != nil {
 		return err
 	}
-	if err := s.blog.NewSelect().Model(&p.Posts).Where("author_id = ?", id).Order("id").Limit(pageSize).Scan(ctx); err != nil {
+	if err := s.blog.NewSelect().Model(&p.Posts).Where("id >= ?", id).Order("id").Limit(pageSize).Scan(ctx); err != nil {
 		return err
 	}
 	if err := s.log.NewSelect().Model(&p.Events).Where("user_id = ?", id).Order("id").Limit(pageSize).Scan(ctx); err != nil {

@@ -60,9 +60,9 @@ func (s *echobunStore) Point(ctx context.Context, id int64) (string, error) {
 	return u.Name, err
 }
 
-func (s *echobunStore) List(ctx context.Context, author int64) (int, error) {
+func (s *echobunStore) List(ctx context.Context, from int64) (int, error) {
 	var posts []post
-	err := s.db.NewSelect().Model(&posts).Where("author_id = ?", author).Order("id").Limit(data.PostsPerAuthor).Scan(ctx)
+	err := s.db.NewSelect().Model(&posts).Where("id >= ?", from).Order("id").Limit(data.ListSize).Scan(ctx)
 	return len(posts), err
 }
 
@@ -125,7 +125,7 @@ func echobunPage(c echo.Context, id int64) error {
 	if err := db.NewSelect().Model(&p.User).Where("id = ?", id).Scan(ctx); err != nil {
 		return err
 	}
-	if err := db.NewSelect().Model(&p.Posts).Where("author_id = ?", id).Order("id").Limit(pageSize).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&p.Posts).Where("id >= ?", id).Order("id").Limit(pageSize).Scan(ctx); err != nil {
 		return err
 	}
 	if err := db.NewSelect().Model(&p.Events).Where("user_id = ?", id).Order("id").Limit(pageSize).Scan(ctx); err != nil {

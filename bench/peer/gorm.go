@@ -151,9 +151,9 @@ func (s *gormStore) Point(ctx context.Context, id int64) (string, error) {
 	return u.Name, err
 }
 
-func (s *gormStore) List(ctx context.Context, author int64) (int, error) {
+func (s *gormStore) List(ctx context.Context, from int64) (int, error) {
 	var posts []gormPost
-	err := s.db.WithContext(ctx).Where("author_id = ?", author).Order("id").Limit(data.PostsPerAuthor).Find(&posts).Error
+	err := s.db.WithContext(ctx).Where("id >= ?", from).Order("id").Limit(data.ListSize).Find(&posts).Error
 	return len(posts), err
 }
 
@@ -206,7 +206,7 @@ func (s *gormStore) page(c echo.Context, id int64) error {
 	if err := db.First(&p.User, id).Error; err != nil {
 		return err
 	}
-	if err := db.Where("author_id = ?", id).Order("id").Limit(pageSize).Find(&p.Posts).Error; err != nil {
+	if err := db.Where("id >= ?", id).Order("id").Limit(pageSize).Find(&p.Posts).Error; err != nil {
 		return err
 	}
 	if err := db.Where("user_id = ?", id).Order("id").Limit(pageSize).Find(&p.Events).Error; err != nil {

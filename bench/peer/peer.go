@@ -51,8 +51,8 @@ func All() []Peer {
 type Store interface {
 	// Point reads a user by its key and returns the name.
 	Point(ctx context.Context, user int64) (string, error)
-	// List reads the hundred posts of an author and returns how many there are.
-	List(ctx context.Context, author int64) (int, error)
+	// List reads a hundred posts from a key on and returns how many there are.
+	List(ctx context.Context, from int64) (int, error)
 	// Insert inserts a visit; its new key is read back.
 	Insert(ctx context.Context, user int64) error
 	// Update changes a user's score by its key.

@@ -20,9 +20,8 @@ type sqlStore struct {
 	insert          inserter
 	transfer        inserter
 	update          *sql.Stmt
-	commented       *sql.Stmt
+	ten             *sql.Stmt
 	comments        *sql.Stmt
-	latest          *sql.Stmt
 	events          *sql.Stmt
 }
 
@@ -95,9 +94,8 @@ func openSQL(set data.Set) (Store, error) {
 	s.point = p.prepare(s.main, set.Main, `SELECT id, name, email, active, score, created_at FROM users WHERE id = ?`)
 	s.update = p.prepare(s.main, set.Main, `UPDATE users SET score = ? WHERE id = ?`)
 	s.transfer = p.inserter(s.main, set.Main, `INSERT INTO transfers (user_id, amount) VALUES (?, ?)`)
-	s.list = p.prepare(s.blog, set.Blog, posts+`WHERE author_id = ? ORDER BY id LIMIT 100`)
-	s.latest = p.prepare(s.blog, set.Blog, posts+`WHERE author_id = ? ORDER BY id LIMIT 10`)
-	s.commented = p.prepare(s.blog, set.Blog, posts+`WHERE id >= ? ORDER BY id LIMIT 10`)
+	s.list = p.prepare(s.blog, set.Blog, posts+`WHERE id >= ? ORDER BY id LIMIT 100`)
+	s.ten = p.prepare(s.blog, set.Blog, posts+`WHERE id >= ? ORDER BY id LIMIT 10`)
 	s.comments = p.prepare(s.blog, set.Blog,
 		`SELECT id, post_id, body FROM comments WHERE post_id IN (`+strings.Repeat("?, ", commented-1)+`?)`)
 	s.insert = p.inserter(s.log, set.Log, `INSERT INTO visits (user_id, path) VALUES (?, ?)`)

@@ -18,8 +18,8 @@ func (s *sqlStore) user(ctx context.Context, id int64) (u sqlUser, err error) {
 	return u, err
 }
 
-func (s *sqlStore) List(ctx context.Context, author int64) (int, error) {
-	posts, err := sqlPosts(ctx, s.list, author)
+func (s *sqlStore) List(ctx context.Context, from int64) (int, error) {
+	posts, err := sqlPosts(ctx, s.list, from)
 	return len(posts), err
 }
 
@@ -51,7 +51,7 @@ func (s *sqlStore) Update(ctx context.Context, id int64, score float64) error {
 }
 
 func (s *sqlStore) Comments(ctx context.Context, from int64) (int, error) {
-	posts, err := sqlPosts(ctx, s.commented, from)
+	posts, err := sqlPosts(ctx, s.ten, from)
 	if err != nil {
 		return 0, err
 	}
@@ -111,7 +111,7 @@ func (s *sqlStore) page(c echo.Context, id int64) (err error) {
 	if p.User, err = s.user(ctx, id); err != nil {
 		return err
 	}
-	if p.Posts, err = sqlPosts(ctx, s.latest, id); err != nil {
+	if p.Posts, err = sqlPosts(ctx, s.ten, id); err != nil {
 		return err
 	}
 	if p.Events, err = s.eventsOf(ctx, id); err != nil {

@@ -72,10 +72,10 @@ func (s *sqlxStore) Point(ctx context.Context, id int64) (string, error) {
 	return u.Name, err
 }
 
-func (s *sqlxStore) List(ctx context.Context, author int64) (int, error) {
+func (s *sqlxStore) List(ctx context.Context, from int64) (int, error) {
 	var posts []sqlxPost
 	err := s.blog.SelectContext(ctx, &posts,
-		s.blog.Rebind(`SELECT * FROM posts WHERE author_id = ? ORDER BY id LIMIT 100`), author)
+		s.blog.Rebind(`SELECT * FROM posts WHERE id >= ? ORDER BY id LIMIT 100`), from)
 	return len(posts), err
 }
 
@@ -168,7 +168,7 @@ func (s *sqlxStore) page(c echo.Context, id int64) error {
 		return err
 	}
 	err := s.blog.SelectContext(ctx, &p.Posts,
-		s.blog.Rebind(`SELECT * FROM posts WHERE author_id = ? ORDER BY id LIMIT 10`), id)
+		s.blog.Rebind(`SELECT * FROM posts WHERE id >= ? ORDER BY id LIMIT 10`), id)
 	if err != nil {
 		return err
 	}

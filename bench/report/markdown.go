@@ -83,7 +83,8 @@ func (r *Results) growthTable(b *strings.Builder) {
 
 // details are all tables.
 func (r *Results) details(b *strings.Builder) {
-	b.WriteString("## All figures\n\n`× echobun` is how many times the time of echobun a peer takes: above 1 it is slower.\n\n")
+	b.WriteString("## All figures\n\n`× echobun` is how many times the time of echobun a peer takes: above 1 it is slower. " +
+		"`processor` is the processor time of this program, without the server.\n\n")
 	kinds := []string{work.Routing, work.Middleware}
 	kinds = append(kinds, Statements...)
 	kinds = append(kinds, work.Page, work.Both, work.Atomic, work.CreateAll, work.StartUp)
@@ -104,6 +105,7 @@ var about = map[string]string{
 		"where it finds it by the model, it does so when the query runs.\n\n",
 	work.Middleware: "A request whose handler does nothing, without a connection. " +
 		"By hand nothing stands in between; GORM has the middleware that its documentation shows.\n\n",
+	work.List:    "A hundred posts with a text of 200 letters, from a key on.\n\n",
 	work.Insert:  "One row; its new key is read back.\n\n",
 	work.Update:  "One column of a row, by its key.\n\n",
 	work.HasMany: "Ten posts with ten comments each: two queries.\n\n",
@@ -121,7 +123,7 @@ var about = map[string]string{
 func groupTable(g *work.Group) string {
 	var t table
 	latency := slices.ContainsFunc(g.Series, func(s measure.Series) bool { return len(s.P50) > 0 })
-	head := []string{"peer", "time", "", "× echobun", "allocations", "bytes"}
+	head := []string{"peer", "time", "", "× echobun", "processor", "allocations", "bytes"}
 	if latency {
 		head = append(head, "p50", "p99")
 	}
@@ -133,7 +135,7 @@ func groupTable(g *work.Group) string {
 			relative = times(q)
 		}
 		cells := []string{
-			s.Name, duration(m.Value), spread(m), relative,
+			s.Name, duration(m.Value), spread(m), relative, duration(measure.MedianOf(s.CPU).Value),
 			fmt.Sprintf("%.1f", measure.MedianOf(s.Allocs).Value), fmt.Sprintf("%.0f", measure.MedianOf(s.Bytes).Value),
 		}
 		if latency {

@@ -79,6 +79,15 @@ func ratio(g *work.Group, a, b string) (measure.Median, bool) {
 	return measure.Ratio(x.Time, y.Time), true
 }
 
+// cpuRatio is ratio for the processor time of this process.
+func cpuRatio(g *work.Group, a, b string) measure.Median {
+	x, y := series(g, a), series(g, b)
+	if x == nil || y == nil {
+		return measure.Median{}
+	}
+	return measure.Ratio(x.CPU, y.CPU)
+}
+
 // duration prints nanoseconds.
 func duration(ns float64) string {
 	switch {

@@ -54,7 +54,7 @@ func (e *Env) page(ctx context.Context, set data.Set, stores []store) (groups []
 			defer crowd.close() //nolint:revive // A few connections, until all are measured.
 			cases = append(cases, measure.Case{Name: s.name, Run: crowd.run, Latencies: crowd.latencies})
 		}
-		g, err := e.group(Page, On(set.Name, clients), e.plan(3, 6, 30*time.Millisecond), cases)
+		g, err := e.group(Page, On(set.Name, clients), e.plan(3, 6, 20*time.Millisecond), cases)
 		if err != nil {
 			return nil, err
 		}
@@ -95,13 +95,13 @@ type crowd struct{ clients []*client }
 
 func dial(ctx context.Context, addr string, n int) (*crowd, error) {
 	c := &crowd{}
-	for range n {
+	for i := range n {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err != nil {
 			c.close()
 			return nil, err
 		}
-		c.clients = append(c.clients, &client{conn: conn, r: bufio.NewReader(conn)})
+		c.clients = append(c.clients, &client{conn: conn, r: bufio.NewReader(conn), i: int64(i * 37)})
 	}
 	return c, nil
 }
@@ -147,7 +147,7 @@ type client struct {
 func (c *client) ask(n int) error {
 	for range n {
 		start := time.Now()
-		if err := c.get(spread(c.i, data.Authors)); err != nil {
+		if err := c.get(spread(c.i, data.Visitors)); err != nil {
 			return err
 		}
 		c.took = append(c.took, time.Since(start))

@@ -28,8 +28,8 @@ var statements = []statement{
 		return err
 	}},
 	{List, func(ctx context.Context, s store, i int64) error {
-		n, err := s.List(ctx, spread(i, data.Authors))
-		return enough(n, data.PostsPerAuthor, err)
+		n, err := s.List(ctx, spread(i, data.Posts-data.ListSize))
+		return enough(n, data.ListSize, err)
 	}},
 	{Insert, func(ctx context.Context, s store, i int64) error { return s.Insert(ctx, spread(i, data.Users)) }},
 	{Update, func(ctx context.Context, s store, i int64) error {
@@ -52,7 +52,7 @@ func enough(got, want int, err error) error {
 func (e *Env) statements(ctx context.Context, set data.Set, stores []store) ([]Group, error) {
 	var groups []Group
 	for _, st := range statements {
-		g, err := e.group(st.work, set.Name, e.plan(4, 25, 2*time.Millisecond), cases(ctx, stores, st.do))
+		g, err := e.group(st.work, set.Name, e.plan(3, 25, 2*time.Millisecond), cases(ctx, stores, st.do))
 		if err != nil {
 			return nil, err
 		}

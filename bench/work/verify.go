@@ -39,7 +39,7 @@ func verifyOne(ctx context.Context, s store) error {
 	if name, err := s.Point(ctx, 17); err != nil || name != data.UserName(17) {
 		return fmt.Errorf("Point(17) = %q, %w", name, err)
 	}
-	if n, err := s.List(ctx, 3); err != nil || n != data.PostsPerAuthor {
+	if n, err := s.List(ctx, 3); err != nil || n != data.ListSize {
 		return fmt.Errorf("List(3) = %d, %w", n, err)
 	}
 	if n, err := s.Comments(ctx, 5); err != nil || n != 10*data.CommentsPerPost {

@@ -112,7 +112,7 @@ func closeAll(stores []store) error {
 // epochs is how often a set is worked on with everything opened anew: whether
 // a connection's server process sits well in the machine is a matter of luck,
 // which a peer has for as long as it keeps the connection.
-const epochs = 5
+const epochs = 4
 
 // OnSet does all work that is done on a set of databases.
 func (e *Env) OnSet(ctx context.Context, set data.Set) ([]Group, error) {
