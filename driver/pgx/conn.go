@@ -44,6 +44,7 @@ type conn struct {
 	socket    *socket
 	used      time.Time // When the pool last handed it out.
 	session   session
+	spare     *rows // For the next query, so that it need not be allocated.
 }
 
 var (

@@ -24,7 +24,13 @@ func newRows(ctx context.Context, c *conn, s statement, r sqldriver.Rows) (sqldr
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("pgx: unexpected type of rows %T", r), r.Close())
 	}
-	return &rows{Rows: std, conn: c, ctx: ctx, stmt: s}, nil
+	own := c.spare
+	if own == nil {
+		own = new(rows)
+	}
+	c.spare = nil
+	*own = rows{Rows: std, conn: c, ctx: ctx, stmt: s}
+	return own, nil
 }
 
 // Next reads the next row. At the end of the last one the reply is complete,
@@ -33,9 +39,17 @@ func (r *rows) Next(dest []sqldriver.Value) error {
 	return r.explain(r.Rows.Next(dest))
 }
 
-// Close reads what is left of the reply.
+// Close reads what is left of the reply. Database/sql calls it once and touches
+// the rows no more, so they can serve the connection's next query.
 func (r *rows) Close() error {
-	return r.explain(r.Rows.Close())
+	if r.Rows == nil {
+		return nil // Closed already, by somebody who is not database/sql.
+	}
+	err := r.explain(r.Rows.Close())
+	c := r.conn
+	*r = rows{}
+	c.spare = r
+	return err
 }
 
 func (r *rows) explain(err error) error {
