@@ -40,8 +40,9 @@ type conn struct {
 	// prepared is the transaction that is prepared and belongs to this
 	// connection: as long as it lives, no other can finish it.
 	prepared string
-	// spare is a watch to use again.
-	spare *watch
+	// spare is a watch to use again, and spareRows are rows.
+	spare     *watch
+	spareRows *rows
 }
 
 var _ innerConn = (*conn)(nil)
@@ -174,6 +175,10 @@ func (c *conn) mustPrepare(args []sqldriver.NamedValue) bool {
 	return len(args) > 0 && !c.connector.settings.cfg.InterpolateParams
 }
 
+// background is for go-sql-driver, which takes nothing but its end from a
+// statement's context.
+var background = context.Background()
+
 // exec has run send a statement, with a context that does not end: when ctx
 // does, go-sql-driver would hang up and leave the statement running.
 func (c *conn) exec(ctx context.Context, query string, run func(context.Context) (sqldriver.Result, error)) (sqldriver.Result, error) {
@@ -181,7 +186,7 @@ func (c *conn) exec(ctx context.Context, query string, run func(context.Context)
 	if err != nil {
 		return nil, err
 	}
-	res, err := run(context.WithoutCancel(ctx))
+	res, err := run(background)
 	if err = s.end(err); err != nil {
 		return nil, err
 	}
@@ -194,7 +199,7 @@ func (c *conn) query(ctx context.Context, query string, run func(context.Context
 	if err != nil {
 		return nil, err
 	}
-	got, err := run(context.WithoutCancel(ctx))
+	got, err := run(background)
 	if err != nil {
 		return nil, s.end(err)
 	}
@@ -203,7 +208,7 @@ func (c *conn) query(ctx context.Context, query string, run func(context.Context
 		_ = got.Close() // The error below is the one that matters.
 		return nil, s.end(fmt.Errorf("mysql: go-sql-driver's %T is not what it was", got))
 	}
-	r := &rows{innerRows: inner, statement: s}
+	r := c.newRows(inner, s)
 	if ctx.Err() != nil {
 		// Database/sql would throw the rows away and report the context's
 		// end, even for an INSERT ... RETURNING that is done.

@@ -26,6 +26,17 @@ type rows struct {
 	ended     bool
 }
 
+// newRows makes rows, of those of an earlier query if there are any.
+func (c *conn) newRows(inner innerRows, s statement) *rows {
+	r := c.spareRows
+	if r == nil {
+		r = new(rows)
+	}
+	c.spareRows = nil
+	*r = rows{innerRows: inner, statement: s}
+	return r
+}
+
 // Next reads the next row.
 func (r *rows) Next(dest []sqldriver.Value) error {
 	return r.explain(r.innerRows.Next(dest))
@@ -44,22 +55,29 @@ func (r *rows) explain(err error) error {
 	return r.statement.end(err)
 }
 
-// Close reads what is left and ends the statement.
+// Close reads what is left and ends the statement. Database/sql calls it once
+// and touches the rows no more, so they can serve the connection's next query.
 func (r *rows) Close() error {
-	err := r.innerRows.Close()
-	if r.ended {
-		return err
+	if r.innerRows == nil {
+		return nil // Closed already, by somebody who is not database/sql.
 	}
-	r.ended = true
-	return r.statement.end(err)
+	err := r.innerRows.Close()
+	if !r.ended {
+		err = r.statement.end(err)
+	}
+	c := r.statement.conn
+	*r = rows{}
+	c.spareRows = r
+	return err
 }
 
 // discard closes rows that came when their context had ended.
 func (r *rows) discard(cause error) error {
+	query := r.statement.query
 	switch err := r.Close(); {
 	case err != nil:
 		return err
-	case reads(r.statement.query):
+	case reads(query):
 		return cause
 	}
 	return wire.OutcomeUnknown(cause)

@@ -24,6 +24,8 @@ const (
 // A watch stops a statement when its context ends. It serves one statement
 // after another, until it had to.
 type watch struct {
+	ctx     context.Context //nolint:containedctx // Of the statement that it serves now.
+	fire    func()          // For the end of ctx; made once.
 	stop    func() bool
 	replied chan struct{} // Closed when the server has answered, or never will.
 	settled chan struct{} // Closed when no KILL is on its way any more, or the connection is closed.
@@ -39,11 +41,13 @@ func (c *conn) watchOver(ctx context.Context) *watch {
 	c.spare = nil
 	if w == nil {
 		w = &watch{replied: make(chan struct{}), settled: make(chan struct{})}
+		w.fire = func() {
+			w.cause = w.ctx.Err()
+			c.interrupt(w.ctx, w)
+		}
 	}
-	w.stop = context.AfterFunc(ctx, func() {
-		w.cause = ctx.Err()
-		c.interrupt(ctx, w)
-	})
+	w.ctx = ctx
+	w.stop = context.AfterFunc(ctx, w.fire)
 	return w
 }
 
@@ -54,6 +58,7 @@ func (c *conn) release(w *watch) error {
 		return nil
 	}
 	if w.stop() {
+		w.ctx = nil
 		c.spare = w
 		return nil
 	}
