@@ -24,10 +24,10 @@ CRASH_RANDOM  ?= 300
 CRASH_SERVERS ?= 20
 
 .PHONY: help setup fmt fmt-check tidy-check tests-check vet lint test test-race test-short \
-	cover cover-check crash-test soak fuzz bench uncured ci summary example cross clean
+	cover cover-check crash-test soak fuzz bench bench-once bench-packages uncured ci summary example cross clean
 
 help: ## List these tasks.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what the tests need and is missing: PostgreSQL, MariaDB, Chromium, a C compiler.
 	hack/setup
@@ -82,7 +82,14 @@ soak: ## Keep an application under load for SOAK_TIME (10m), with faults, and co
 fuzz: ## Run each fuzz target for FUZZTIME (10s).
 	@hack/fuzz $(FUZZTIME)
 
-bench: ## Run the benchmarks, each for BENCHTIME (1s).
+bench: ## Compare with Bun by hand, GORM, sqlx and the drivers alone (10 minutes); write bench/RESULTS.md.
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@cd bench && CI=true go test -count=1 -timeout 60m -v -run '^TestCompare$$' . -full
+
+bench-once: ## Run each part of that comparison once, to see that it runs.
+	@cd bench && CI=true go test -count=1 -run '^TestCompare$$' .
+
+bench-packages: ## Run the packages' own benchmarks, each for BENCHTIME (1s).
 	@hack/each go test -run=NONE -bench=. -benchmem -benchtime=$(BENCHTIME) ./...
 
 uncured: ## Prove that tests can fail: take out one cure at a time (testdata/uncured; PATCH=name for one).
@@ -97,7 +104,7 @@ cross: ## Compile everything, tests too, for macOS and Windows.
 
 ci: ## Run everything that CI does.
 	@hack/steps fmt-check tidy-check tests-check vet lint test-race cover-check \
-		"crash-test CRASH_KILLS=4 CRASH_RANDOM=60 CRASH_SERVERS=6" fuzz "bench BENCHTIME=1x" uncured summary
+		"crash-test CRASH_KILLS=4 CRASH_RANDOM=60 CRASH_SERVERS=6" fuzz "bench-packages BENCHTIME=1x" bench-once uncured summary
 
 # The test runner's own last words, again after the steps that came later.
 summary:
