@@ -64,8 +64,10 @@ const envBind = "BINDS__"
 // environ returns the variables that a Config is read from, by their names
 // without prefix.
 func environ(prefix string) map[string]string {
-	known := []string{"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH", "APP_NAME",
-		"SLOW_QUERY", "LOG_ARGS", "RECORD_QUERIES", "LEAK_THRESHOLD"}
+	known := []string{
+		"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH", "APP_NAME",
+		"SLOW_QUERY", "LOG_ARGS", "RECORD_QUERIES", "LEAK_THRESHOLD",
+	}
 	vars := make(map[string]string)
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")

@@ -110,7 +110,7 @@ func TestPoolCounts(t *testing.T) {
 	for range 2 {
 		conn, err := x.Engine().DB.Conn(ctx)
 		require.NoError(t, err)
-		defer conn.Close()
+		t.Cleanup(func() { _ = conn.Close() })
 	}
 	var waiting sync.WaitGroup
 	for range 3 {

@@ -1,10 +1,6 @@
 package echobun
 
-import (
-	"context"
-	"log/slog"
-	"time"
-)
+import "time"
 
 // suspect logs, once, what was opened here if it is not closed before
 // LeakThreshold is over. Closing it is to stop the timer, which is nil without
@@ -26,8 +22,7 @@ func cleared(suspect *time.Timer) {
 }
 
 func (x *Extension) logLeak(what, opened string, binds []string) {
-	x.logger.LogAttrs(context.Background(), slog.LevelWarn, "echobun: "+what+" is still open",
-		slog.Any("binds", binds), slog.String("opened", opened), slog.Duration("threshold", x.leakThreshold))
+	x.logger.Warn("echobun: "+what+" is still open", "binds", binds, "opened", opened, "threshold", x.leakThreshold)
 }
 
 // openedHere makes the line of the application that is being run the one that

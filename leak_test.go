@@ -74,7 +74,7 @@ func TestLeaks(t *testing.T) {
 	require.NoError(t, engineTx.Rollback())
 
 	line = here(1)
-	rows, err := s.Bind("auth").QueryContext(ctx, "SELECT 1") //nolint:sqlclosecheck // Below.
+	rows, err := s.Bind("auth").QueryContext(ctx, "SELECT 1")
 	require.NoError(t, err)
 	requireLeaks(t, log, [2]string{"echobun: result set is still open[auth]", line})
 	require.NoError(t, closeRows(rows, nil))

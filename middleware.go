@@ -165,7 +165,8 @@ func (m *requests) serve(c echo.Context, next echo.HandlerFunc) error {
 			req.MultipartForm = c.Request().MultipartForm
 		}
 	}()
-	defer m.measure(c, a)()
+	finish := m.measure(c, a)
+	defer finish()
 	if m.x.debug.mounted.Load() {
 		return m.x.debug.watch(c, a, func() error { return m.serveOutermost(c, a, next) })
 	}
@@ -184,7 +185,8 @@ func (m *requests) serveOutermost(c echo.Context, a *appContext, next echo.Handl
 
 // serveInside runs next in the app context of another installation.
 func (m *requests) serveInside(c echo.Context, s *Session, next echo.HandlerFunc) error {
-	defer m.measure(c, s.app)()
+	finish := m.measure(c, s.app)
+	defer finish()
 	if m.atomic && s.level == nil {
 		return m.serveAtomic(c.Request().Context(), c, s, next)
 	}

@@ -189,8 +189,8 @@ func TestQueriesOfRelationsAndHooks(t *testing.T) {
 	require.NoError(t, ran(s.NewInsert().Model(&secretOwner{Key: "k", Text: "t"}).Exec(ctx)))
 	require.NoError(t, ran(s.NewInsert().Model(&spawning{ID: 1}).Exec(ctx)))
 
-	one, other := s, (*echobun.Session)(nil)
-	_, other = newSession(t, x)
+	one := s
+	_, other := newSession(t, x)
 	n := len(opsOf(one))
 	require.NoError(t, one.NewSelect().Model(new([]secretOwner)).Relation("Parts").Scan(context.Background()))
 	require.Equal(t, []string{"SELECT", "SELECT"}, opsOf(one)[n:])

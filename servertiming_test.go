@@ -132,7 +132,7 @@ func TestServerTimingThroughGzip(t *testing.T) {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	for _, path := range []string{"/outside", "/inside", "/outside?fails=1", "/inside?fails=1"} {
-		resp, err := http.Get(server.URL + path) //nolint:noctx // A test.
+		resp, err := http.Get(server.URL + path)
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, resp.Body)
 		require.NoError(t, errors.Join(err, resp.Body.Close()))
@@ -165,7 +165,7 @@ func TestServerTimingStreamsAndHijacks(t *testing.T) {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 
-	conn, err := net.Dial("tcp", server.Listener.Addr().String()) //nolint:noctx // A test.
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
 	_, err = fmt.Fprint(conn, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")

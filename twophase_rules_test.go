@@ -526,7 +526,7 @@ func TestRecoverOnFullPools(t *testing.T) {
 	for _, db := range x.Engines() {
 		conn, err := db.Conn(ctx)
 		require.NoError(t, err)
-		defer func() { require.NoError(t, conn.Close()) }()
+		t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	}
 	report, err := x.RecoverPrepared(ctx)
 	require.NoError(t, err)

@@ -170,7 +170,7 @@ func TestAtomicHooksThatPanic(t *testing.T) {
 	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{DisablePrintStack: true, LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { return err }}))
 	e.Use(x.MiddlewareWithConfig(echobun.MiddlewareConfig{Atomic: true}))
 	e.POST("/:name", func(c echo.Context) error {
-		s := c.Get("db").(*echobun.Session) //nolint:forcetypeassert // The middleware put it there.
+		s := c.Get("db").(*echobun.Session) //nolint:errcheck // The middleware put it there.
 		if err := insertAll(c.Request().Context(), s, c.Param("name")); err != nil {
 			return err
 		}

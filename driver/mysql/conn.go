@@ -186,7 +186,7 @@ func (c *conn) exec(ctx context.Context, query string, run func(context.Context)
 	if err != nil {
 		return nil, err
 	}
-	res, err := run(background)
+	res, err := run(background) //nolint:contextcheck // As said.
 	if err = s.end(err); err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (c *conn) query(ctx context.Context, query string, run func(context.Context
 	if err != nil {
 		return nil, err
 	}
-	got, err := run(background)
+	got, err := run(background) //nolint:contextcheck // As exec.
 	if err != nil {
 		return nil, s.end(err)
 	}

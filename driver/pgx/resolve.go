@@ -152,7 +152,7 @@ func (c *conn) ask(ctx context.Context, m mark) (string, error) {
 	// question, and there is no time to wait for that.
 	deadline, _ := ctx.Deadline()
 	_ = dc.pgc.Conn().SetDeadline(deadline)
-	row, err := single(context.Background(), dc, "select case when "+startedSQL+" = "+m.started+
+	row, err := single(context.WithoutCancel(ctx), dc, "select case when "+startedSQL+" = "+m.started+
 		" then "+c.functions.status+"('"+m.xid+"') end", 1)
 	if err != nil {
 		return "", err

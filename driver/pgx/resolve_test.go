@@ -40,7 +40,7 @@ func cuts(slow bool) int {
 }
 
 // TestCommitLost compares what Commit says with what is there.
-func TestCommitLost(t *testing.T) { //nolint:paralleltest // It measures.
+func TestCommitLost(t *testing.T) { //nolint:paralleltest,tparallel // It measures.
 	const rolledBack = driver.DoomsTx | driver.Unavailable
 	for _, c := range []struct {
 		name    string

@@ -90,7 +90,7 @@ func writesTable(t *testing.T, s *dbtest.Server) *bun.DB {
 
 // TestTwoPhaseLost cuts the connection at each word of a commit in two phases,
 // and compares what was said with what is there.
-func TestTwoPhaseLost(t *testing.T) { //nolint:paralleltest // It measures.
+func TestTwoPhaseLost(t *testing.T) { //nolint:paralleltest,tparallel // It measures.
 	for _, c := range []struct {
 		marker   string
 		finish   finisher // Nil cuts the preparation.

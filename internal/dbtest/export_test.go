@@ -1,8 +1,9 @@
 package dbtest
 
-import "errors"
-
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
 // Missing ends a test as a machine without PostgreSQL does.
 func Missing(tb testing.TB) {

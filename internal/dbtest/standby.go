@@ -37,7 +37,7 @@ func (s *Server) standby(conf []string) (*instance, error) {
 	}
 	source := fmt.Sprintf("host=%s port=%d user=%s password=%s sslmode=disable", s.Host, s.Port, s.User, s.Password)
 	return launchFrom(s.run.template, slices.Concat(s.run.extra, conf), func(r *instance) error {
-		return s.run.template.run(program, "--dbname="+source, "--pgdata="+r.data,
+		return s.run.run(program, "--dbname="+source, "--pgdata="+r.data,
 			"--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync")
 	})
 }

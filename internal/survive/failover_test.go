@@ -2,7 +2,6 @@ package survive_test
 
 import (
 	"context"
-
 	"net/url"
 	"testing"
 	"time"

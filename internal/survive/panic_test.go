@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-
 	"strings"
 	"sync/atomic"
 	"testing"
