@@ -68,7 +68,9 @@ func newPlot(title, x, y string) *plot.Plot {
 		f.Variant = "Sans"
 	}
 	p.Title.TextStyle.Font.Size = vg.Points(13)
-	p.Legend.Top = true
+	// The words come after their colour, so that it does not matter that a
+	// reader's font is wider.
+	p.Legend.Top, p.Legend.Left = true, true
 	return p
 }
 
@@ -103,6 +105,7 @@ func (r *Results) relative(kind, file string) error {
 	line.Dashes, line.Width = []vg.Length{vg.Points(3), vg.Points(3)}, vg.Points(1)
 	p.Add(line)
 	p.NominalX(labels...)
+	p.Legend.XOffs = 17.5 * vg.Centimeter
 	p.X.Min, p.X.Max = -0.6, float64(len(groups))+0.5
 	p.Y.Min = 0
 	// Above this a bar says "much slower"; the tables have the number.
@@ -132,6 +135,7 @@ func (r *Results) growthPlot(what, title, y string, unit float64, file string) e
 			return err
 		}
 	}
+	p.Legend.XOffs = 0.5 * vg.Centimeter
 	p.Y.Min = 0
 	p.Y.Max *= 1.5 // Room for the legend.
 	return p.Save(20*vg.Centimeter, 10*vg.Centimeter, file)
@@ -142,7 +146,6 @@ func (r *Results) startPlot(file string) error {
 	p := newPlot("Time to start (New and Register)", "number of models or binds", "milliseconds")
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, powers{}
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, powers{}
-	p.Legend.Left = true
 	for _, axis := range []struct {
 		by    string
 		sizes []int
