@@ -130,7 +130,7 @@ func TestProcessEndsUnderLoad(t *testing.T) {
 // the body: before that, HTTP lets a server close a connection at any time.
 func (p *process) post(client *http.Client, title string) (accepted bool, status int, err error) {
 	body := strings.NewReader(`{"title": "` + title + `", "author_id": 1}`)
-	req, err := http.NewRequest(http.MethodPost, "http://"+p.addr+"/api/posts", body) //nolint:noctx // It is to be answered whatever becomes of the test.
+	req, err := http.NewRequest(http.MethodPost, "http://"+p.addr+"/api/posts", body)
 	if err != nil {
 		return true, 0, err
 	}

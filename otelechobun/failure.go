@@ -63,11 +63,10 @@ func statusCode(err error) string {
 	if errors.As(err, &pg) {
 		return pg.SQLState()
 	}
-	var lite interface {
+	if lite, ok := errors.AsType[interface {
 		error
 		Code() int
-	}
-	if errors.As(err, &lite) {
+	}](err); ok {
 		return strconv.Itoa(lite.Code())
 	}
 	return mysqlNumber(err)

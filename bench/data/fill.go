@@ -118,7 +118,7 @@ func created(i int) string {
 }
 
 // insert inserts n rows, numbered from one, five hundred in a statement.
-func insert(ctx context.Context, db *sql.DB, into string, n int, row func(i int) string) error {
+func insert(ctx context.Context, db *sql.DB, into string, n int, row func(i int) string) error { //nolint:unparam // That they are as many is chance.
 	const batch = 500
 	for from := 1; from <= n; from += batch {
 		values := make([]string, 0, batch)

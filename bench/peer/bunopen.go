@@ -13,7 +13,7 @@ import (
 )
 
 // openBunDefault opens the databases as https://bun.uptrace.dev/guide/drivers.html
-// does: sql.Open with the driver's name and data source name, and bun.NewDB.
+// does: [sql.Open] with the driver's name and data source name, and bun.NewDB.
 func openBunDefault(set data.Set) (Store, error) {
 	return openBun(set, func(d data.Database) (*sql.DB, error) { return d.Open(d.DSN()) })
 }

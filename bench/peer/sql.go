@@ -63,11 +63,11 @@ type inserter struct {
 }
 
 // insert runs in tx unless that is nil.
-func (i inserter) insert(ctx context.Context, tx *sql.Tx, args ...any) (key int64, err error) {
+func (i inserter) insert(ctx context.Context, tx *sql.Tx, args ...any) (key int64, err error) { //nolint:unparam // Users want the key.
 	stmt := i.stmt
 	if tx != nil {
-		stmt = tx.StmtContext(ctx, stmt)
-		defer stmt.Close() //nolint:errcheck // It is the transaction's.
+		stmt = tx.StmtContext(ctx, stmt) //nolint:sqlclosecheck // Below.
+		defer stmt.Close()               //nolint:errcheck // It is the transaction's.
 	}
 	if i.returning {
 		err = stmt.QueryRowContext(ctx, args...).Scan(&key)

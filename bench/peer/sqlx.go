@@ -86,7 +86,7 @@ func (s *sqlxStore) Insert(ctx context.Context, id int64) error {
 
 // sqlxInsert returns the new key, which PostgreSQL's drivers give only with
 // RETURNING.
-func sqlxInsert(ctx context.Context, db sqlx.ExtContext, query string, args ...any) (key int64, err error) {
+func sqlxInsert(ctx context.Context, db sqlx.ExtContext, query string, args ...any) (key int64, err error) { //nolint:unparam // Users want the key.
 	query = db.Rebind(query)
 	if db.DriverName() == "pgx" {
 		err = db.QueryRowxContext(ctx, query+" RETURNING id", args...).Scan(&key)

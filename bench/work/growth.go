@@ -141,7 +141,7 @@ func newApplication(ctx context.Context, by string, n int) (*application, error)
 	if a.session, err = a.ext.Session(ctx); err != nil {
 		return nil, err
 	}
-	a.serve()
+	a.serve() //nolint:contextcheck // Requests bring their own.
 	return a, a.fill(ctx)
 }
 

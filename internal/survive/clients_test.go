@@ -61,7 +61,7 @@ func TestClientLeaves(t *testing.T) {
 
 // newSleeper returns an application whose queries take 3 s.
 func newSleeper(x *echobun.Extension, k kind) *echo.Echo {
-	e := newServer(x, echobun.MiddlewareConfig{})
+	e := newServer(x)
 	sleep := func(ctx context.Context, s *echobun.Session) error {
 		_, err := s.Bind("").ExecContext(ctx, fmt.Sprintf(k.sleep, 3.0))
 		return err

@@ -35,9 +35,9 @@ func (c *call) known() bool { return !errors.Is(c.err, echobun.ErrOutcomeUnknown
 type callKey struct{}
 
 // newServer returns an application whose error handler tells a call of its error.
-func newServer(x *echobun.Extension, cfg echobun.MiddlewareConfig) *echo.Echo {
+func newServer(x *echobun.Extension) *echo.Echo {
 	e := echo.New()
-	e.Use(x.MiddlewareWithConfig(cfg))
+	e.Use(x.Middleware())
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		if c, ok := c.Request().Context().Value(callKey{}).(*call); ok {
 			c.err = err
@@ -103,13 +103,6 @@ func (l *load) end() []*call {
 	l.stop()
 	l.clients.Wait()
 	return l.calls
-}
-
-// sofar returns the calls that are over.
-func (l *load) sofar() []*call {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.calls)
 }
 
 // failures returns the calls that failed.

@@ -24,7 +24,7 @@ var outages = map[string]func(t *testing.T, p *toxiproxy.Proxy){
 // TestOutage loses one bind. Who does not touch it does not feel it; who does
 // is told so in time.
 func TestOutage(t *testing.T) { //nolint:paralleltest // It measures times.
-	for _, k := range kinds {
+	for _, k := range kinds { //nolint:paralleltest // As above.
 		for name, outage := range outages {
 			t.Run(k.name+" "+name, func(t *testing.T) {
 				noLeaks(t)

@@ -86,7 +86,7 @@ var places = map[string][]string{
 
 // newMinefield returns an application that writes and reads an item on a bind.
 func newMinefield(x *echobun.Extension) *echo.Echo {
-	e := newServer(x, echobun.MiddlewareConfig{})
+	e := newServer(x)
 	work := func(ctx context.Context, db bun.IDB, id string) error {
 		if _, err := db.NewInsert().Model(&Touchy{ID: id, Text: "text of " + id}).Exec(ctx); err != nil {
 			return err

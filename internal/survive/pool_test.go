@@ -50,7 +50,7 @@ func (g gauge) measure(t *testing.T, window time.Duration, quantile float64) tim
 
 // newReader returns an application that reads from either bind.
 func newReader(x *echobun.Extension) *echo.Echo {
-	e := newServer(x, echobun.MiddlewareConfig{})
+	e := newServer(x)
 	for path, bind := range map[string]string{"/default": "", "/auth": "auth"} {
 		e.GET(path, func(c echo.Context) error {
 			var n int
@@ -76,7 +76,7 @@ func newReader(x *echobun.Extension) *echo.Echo {
 // TestCrowdedPool has 64 clients with little time ask a pool of 4 that is in
 // use. They are refused in time, and the other bind does not feel it.
 func TestCrowdedPool(t *testing.T) { //nolint:paralleltest // It measures times.
-	for _, k := range kinds {
+	for _, k := range kinds { //nolint:paralleltest // As above.
 		t.Run(k.name, func(t *testing.T) {
 			noLeaks(t)
 			other := kinds[0]

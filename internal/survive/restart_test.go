@@ -26,7 +26,7 @@ const (
 // newWriter returns an application that writes an item with one statement, in
 // a transaction, or as an atomic request.
 func newWriter(x *echobun.Extension) *echo.Echo {
-	e := newServer(x, echobun.MiddlewareConfig{})
+	e := newServer(x)
 	insert := func(c echo.Context) error {
 		_, err := dbOf(c).NewInsert().Model(&Item{ID: c.Param("id")}).Exec(c.Request().Context())
 		return errors.Join(err, done(c, err))
@@ -46,7 +46,7 @@ func newWriter(x *echobun.Extension) *echo.Echo {
 // done answers, unless there is an error.
 func done(c echo.Context, err error) error {
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // Errors.Join has it.
 	}
 	return c.NoContent(http.StatusCreated)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,7 +120,7 @@ func fillTable(t *testing.T, x *echobun.Extension) {
 	t.Helper()
 	items := make([]Item, answerRows)
 	for i := range items {
-		items[i] = Item{ID: fmt.Sprintf("row-%03d", i), Text: strings.Repeat(fmt.Sprint(i%10), 100)}
+		items[i] = Item{ID: fmt.Sprintf("row-%03d", i), Text: strings.Repeat(strconv.Itoa(i%10), 100)}
 	}
 	_, err := x.Engine().NewInsert().Model(&items).Exec(t.Context())
 	require.NoError(t, err)
@@ -179,15 +180,15 @@ func (a *askers) ask(t *testing.T, do func(context.Context, *echobun.Session) er
 	if err == context.DeadlineExceeded { //nolint:errorlint // As it is.
 		return // Database/sql says no more when a deadline ends while rows are read.
 	}
-	if wrong := wrongRow(""); errors.As(err, &wrong) || !strings.Contains(err.Error(), "default bind") {
+	if wrong := wrongRowError(""); errors.As(err, &wrong) || !strings.Contains(err.Error(), "default bind") {
 		t.Errorf("%v", err)
 	}
 }
 
-// wrongRow is an answer to another question.
-type wrongRow string
+// wrongRowError is an answer to another question.
+type wrongRowError string
 
-func (w wrongRow) Error() string { return "wrong answer: " + string(w) }
+func (w wrongRowError) Error() string { return "wrong answer: " + string(w) }
 
 // token asks for something that nobody else asks for.
 func (a *askers) token(ctx context.Context, s *echobun.Session) error {
@@ -197,7 +198,7 @@ func (a *askers) token(ctx context.Context, s *echobun.Session) error {
 		return err
 	}
 	if got != want {
-		return wrongRow(got + " to " + want)
+		return wrongRowError(got + " to " + want)
 	}
 	return nil
 }
@@ -209,11 +210,11 @@ func (a *askers) rows(ctx context.Context, s *echobun.Session) error {
 		return err
 	}
 	if len(items) != answerRows {
-		return wrongRow(fmt.Sprint(len(items), " rows"))
+		return wrongRowError(fmt.Sprint(len(items), " rows"))
 	}
 	for i, item := range items {
-		if item.ID != fmt.Sprintf("row-%03d", i) || item.Text != strings.Repeat(fmt.Sprint(i%10), 100) {
-			return wrongRow(item.ID)
+		if item.ID != fmt.Sprintf("row-%03d", i) || item.Text != strings.Repeat(strconv.Itoa(i%10), 100) {
+			return wrongRowError(item.ID)
 		}
 	}
 	return nil
