@@ -9,12 +9,14 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // makeReadOnly has n connections of the default bind refuse writes, as those
 // to a server do that has been demoted.
 func makeReadOnly(ctx context.Context, t *testing.T, x *echobun.Extension, n int) {
 	t.Helper()
+	ctx = wire.WithOwnSession(ctx) // Else they would not be used again for that reason.
 	var conns []bun.Conn
 	for range n {
 		conn, err := x.Engine().Conn(ctx)
