@@ -21,6 +21,9 @@ func (h *handle) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, erro
 		tx, _, err := h.savepoint(ctx, opts)
 		return tx, err
 	}
+	if h.e.hooked {
+		ctx = bridge.WithTx(ctx)
+	}
 	tx, done, err := h.beginTx(ctx, opts)
 	if err == nil {
 		// Bun's Tx does not say when it ends; its context is needed until it does.
