@@ -50,6 +50,9 @@ func TestRandomDeadlines(t *testing.T) {
 			}
 			e.POST("/:name", func(c echo.Context) error {
 				limit := rand.N(bank.longest)
+				if rand.IntN(10) == 0 {
+					limit = time.Minute // So that some are done on the slowest machine.
+				}
 				ctx, cancel := context.WithTimeout(c.Request().Context(), limit)
 				defer cancel()
 				db := c.Get("db").(*echobun.Session) //nolint:errcheck // A test.
