@@ -142,8 +142,9 @@ type EngineOptions struct { //nolint:recvcheck // As Config.
 
 	// PoolTimeout is the longest wait for a free connection, after which
 	// statements fail with [ErrPoolTimeout]. Default: 30 seconds. Negative
-	// means no limit. It is kept for sessions; one of several that ask at the
-	// same moment may wait longer for connections that Engine or a sql.Conn hold.
+	// means no limit. It is kept for sessions and for the builders of Engine;
+	// one of several that ask at the same moment may wait longer for connections
+	// that a transaction of Engine or a sql.Conn holds.
 	PoolTimeout time.Duration
 
 	// ConnectTimeout is how long it may take to open a connection: dialling,

@@ -114,7 +114,7 @@ func (e *engine) open(x *Extension, r resolved, cfg Config) (*bun.DB, error) {
 		o.ObserveTables(func(t *schema.Table) { e.observe(x, t) })
 		e.observed = true
 	}
-	return bun.NewDB(sqldb, d), nil
+	return bun.NewDB(sqldb, d, bun.WithConnResolver((*engineConn)(e))), nil
 }
 
 // observe sees each table that Bun builds for the engine before a query can.
@@ -183,8 +183,8 @@ func (e *engine) wrap(op string, err error) error {
 	return &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err)}
 }
 
-// statementError is wrap for a statement of a session, which may have waited
-// for a connection in vain.
+// statementError is wrap for a statement that may have waited for a connection
+// in vain.
 func (e *engine) statementError(w *waiter, query string, err error) error {
 	if timeout := e.pool.timedOut(w); timeout != nil {
 		return &BindError{Bind: e.key, Op: operation(query), Err: timeout}

@@ -98,7 +98,10 @@ func faultyField(err error) string {
 // Engine returns the engine of the default bind, or nil if there is none.
 //
 // What is done with an engine is Bun's alone: it needs no app context, and
-// only its pool, its connections and its errors are this package's.
+// only its pool, its connections and its errors are this package's. A builder
+// of an engine waits for a connection as long as one of a session does
+// ([EngineOptions.PoolTimeout]); a transaction or a statement without a builder
+// waits as long as its context.
 func (x *Extension) Engine() *bun.DB {
 	if e, ok := x.engines[DefaultBind]; ok {
 		return e.db

@@ -3,7 +3,6 @@ package echobun
 import (
 	"context"
 	"database/sql"
-	"runtime"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
@@ -133,64 +132,29 @@ func (c *sender) QueryRowContext(ctx context.Context, query string, args ...any)
 	return queryRowContext(ctx, (*handle)(c), c.e.db.DB, query, args)
 }
 
-func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (res sql.Result, err error) {
+func execContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (sql.Result, error) {
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
 	ctx, start := h.sends(ctx, query, nil)
-	ctx, w := h.e.pool.enter(ctx)
-	defer func() {
-		h.e.pool.leave(w) // Also when a hook of the user's panics.
-		w.release()
-		h.s.app.timed(h.e, start)
-		if err != nil {
-			res, err = nil, h.e.statementError(w, query, err)
-		}
-	}()
-	return conn.ExecContext(ctx, query, args...)
+	defer func() { h.s.app.timed(h.e, start) }()
+	return h.e.exec(ctx, conn, query, args)
 }
 
-func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (rows *sql.Rows, err error) {
+func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (*sql.Rows, error) {
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return nil, err
 	}
 	ctx, start := h.sends(ctx, query, nil)
-	ctx, w := h.e.pool.enter(ctx)
-	defer func() {
-		h.e.pool.leave(w)
-		h.s.app.timed(h.e, start)
-		if err != nil {
-			w.release()
-			rows, err = nil, h.e.statementError(w, query, err)
-		}
-	}()
-	rows, err = conn.QueryContext(ctx, query, args...)
-	if w != nil && err == nil {
-		// The rows live on the waiter's context: it may go when they have.
-		runtime.AddCleanup(rows, (*waiter).release, w)
-	}
-	return rows, err
+	defer func() { h.s.app.timed(h.e, start) }()
+	return h.e.query(ctx, conn, query, args)
 }
 
-func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) (row *sql.Row) {
+func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) *sql.Row {
 	if err := h.s.admits(ctx, h.e, query); err != nil {
 		return errorRow(err) //nolint:contextcheck // It takes a context that is over.
 	}
 	ctx, start := h.sends(ctx, query, nil)
-	ctx, w := h.e.pool.enter(ctx)
-	defer func() { //nolint:contextcheck // As above.
-		h.e.pool.leave(w)
-		h.s.app.timed(h.e, start)
-		if row == nil { // A panic.
-			w.release()
-		} else if err := row.Err(); err != nil {
-			w.release()
-			row = errorRow(h.e.statementError(w, query, err))
-		}
-	}()
-	row = conn.QueryRowContext(ctx, query, args...)
-	if w != nil && row.Err() == nil {
-		runtime.AddCleanup(row, (*waiter).release, w)
-	}
-	return row
+	defer func() { h.s.app.timed(h.e, start) }()
+	return h.e.queryRow(ctx, conn, query, args)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/echobun/echobun/internal/bridge"
 )
 
-// pool bounds how long sessions wait for a connection, which database/sql
-// does not. It only counts while connections are free; a timer runs for those
+// pool bounds how long sessions and builders wait for a connection, which
+// database/sql does not. It only counts while connections are free; a timer runs for those
 // calls alone that have to wait, and stops when their statement reaches a
 // connection.
 type pool struct {
@@ -20,7 +20,7 @@ type pool struct {
 	timeout time.Duration // Longest wait; zero or less means for ever.
 	inUse   func() int    // Connections that are in use, by whomever.
 
-	calls   atomic.Int64 // Calls of sessions that run or wait.
+	calls   atomic.Int64 // Calls that run or wait.
 	held    atomic.Int64 // Connections kept past their call by rows and transactions.
 	waiters atomic.Int64 // Calls that have a waiter.
 
@@ -28,7 +28,7 @@ type pool struct {
 	timeouts atomic.Int64 // Waits that were too long, for the limit or for the caller's deadline.
 }
 
-// enter is called before a session asks for a connection. If it may have to
+// enter is called before a connection is asked for. If it may have to
 // wait, the call must go on with the waiter as its context.
 func (p *pool) enter(ctx context.Context) (context.Context, *waiter) {
 	if p.size <= 0 {
@@ -174,7 +174,7 @@ func (w *waiter) release() {
 
 // timedOut returns the error of a wait that was too long, for the pool's limit
 // or for the caller's deadline. It is nil if that is not what happened.
-func (p *pool) timedOut(w *waiter) error {
+func (p *pool) timedOut(w *waiter) *poolTimeoutError {
 	if w == nil || w.state.Load() == arrived {
 		return nil
 	}
@@ -200,12 +200,17 @@ type poolTimeoutError struct {
 	size   int
 	waited time.Duration
 	cause  error // The caller's context error, if that ended the wait.
+	inside bool  // The caller's own transaction has one of the connections.
 }
 
 func (e *poolTimeoutError) Error() string {
-	return fmt.Sprintf("%v: waited %s while all %d connections of the pool were in use: "+
+	text := fmt.Sprintf("%v: waited %s while all %d connections of the pool were in use: "+
 		"raise MaxOpenConns or PoolTimeout, or close rows and transactions sooner",
 		ErrPoolTimeout, e.waited.Round(time.Millisecond), e.size)
+	if e.inside {
+		text += "; the transaction that this was sent from holds one of them: use its session"
+	}
+	return text
 }
 
 func (e *poolTimeoutError) Is(target error) bool { return target == ErrPoolTimeout }

@@ -262,3 +262,51 @@ func TestPoolTimeoutOfCreateAll(t *testing.T) {
 	require.NoError(t, x.CreateAll(ctx))
 	requireIdle(t, x)
 }
+
+// The engine's own builders wait no longer than sessions. Inside a transaction
+// that has the pool's last connection they are told so.
+func TestPoolOfTheEngine(t *testing.T) {
+	t.Parallel()
+	onEachAuth(t, echobun.EngineOptions{MaxOpenConns: 1, PoolTimeout: 50 * time.Millisecond}, func(t *testing.T, _ string, x *echobun.Extension) {
+		t.Helper()
+		ctx, s := newSession(t, x)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		db := x.Engines()["auth"]
+		ways := map[string]func(ctx context.Context) error{
+			"Exec": func(ctx context.Context) error { _, err := db.NewRaw("SELECT 1").Exec(ctx); return err },
+			"Scan": func(ctx context.Context) error { return db.NewSelect().ColumnExpr("1").Scan(ctx, new(int)) },
+			"Rows": func(ctx context.Context) error {
+				rows, err := db.NewSelect().ColumnExpr("1").Rows(ctx)
+				return closeRows(rows, err)
+			},
+			"Count": func(ctx context.Context) error {
+				_, err := db.NewSelect().TableExpr("(SELECT 1) AS t").Count(ctx)
+				return err
+			},
+		}
+		free := occupy(t, db, 1)
+		for way, wait := range ways {
+			err := wait(ctx)
+			requirePoolTimeout(t, err, "1")
+			require.NotErrorIs(t, err, context.DeadlineExceeded, way)
+			require.NotContains(t, err.Error(), "transaction that this was sent from", way)
+		}
+		free()
+
+		for way, wait := range ways {
+			require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+				require.NoError(t, wait(ctx), "%s before the transaction has the connection", way)
+				_, err := tx.Bind("auth").ExecContext(ctx, "SELECT 1")
+				require.NoError(t, err)
+				err = wait(ctx)
+				requirePoolTimeout(t, err, "1")
+				require.ErrorContains(t, err, "the transaction that this was sent from holds one of them: use its session", way)
+				_, err = tx.Bind("auth").ExecContext(ctx, "SELECT 1")
+				require.NoError(t, err, "the transaction goes on")
+				return nil
+			}))
+		}
+		requireIdle(t, x)
+	})
+}

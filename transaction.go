@@ -270,6 +270,13 @@ func (t *transaction) isUsed() bool {
 	return t.used
 }
 
+// uses reports whether e takes part.
+func (t *transaction) uses(e *engine) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.branches, func(b *branch) bool { return b.e == e })
+}
+
 // rollbackAll rolls back on all branches. One that fails does not stop the
 // others, nor does a query hook that panics.
 func rollbackAll(branches []*branch) error {
