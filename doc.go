@@ -68,6 +68,16 @@
 // too. [Extension.RecoverPrepared] finishes what a crash leaves prepared; call
 // it at start and every minute.
 //
+// # Operations
+//
+// [Config] has LogStatements, SlowQuery and RecordQueries, whose records
+// [Session.Queries] returns, and LeakThreshold for what stays open.
+// [Extension.HealthHandler] tells the state of each bind,
+// [Extension.DebugHandler] shows the last requests with their statements, and
+// the module otelechobun traces and measures. [EngineOptions] with Credentials
+// asks for a password at each new connection. [Extension.Shutdown] waits for
+// what runs, [Extension.Close] does not.
+//
 // # Testing your application
 //
 // Package echobuntest isolates tests in a transaction that is rolled back,
