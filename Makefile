@@ -108,7 +108,7 @@ ci: ## Run everything that CI does.
 
 # The test runner's own last words, again after the steps that came later.
 summary:
-	@grep '^DONE ' $(BUILD)/test.txt
+	@cat $(BUILD)/reruns.txt && grep '^DONE ' $(BUILD)/test.txt
 
 clean: ## Remove what these tasks made.
 	rm -rf $(BUILD)

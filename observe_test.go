@@ -10,8 +10,8 @@ import (
 	"github.com/echobun/echobun"
 )
 
-// slowQuery takes SQLite a few milliseconds.
-const slowQuery = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000) SELECT max(n) + ? FROM c"
+// slowQuery takes SQLite more than a microsecond.
+const slowQuery = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000) SELECT max(n) + ? FROM c"
 
 // A slow statement is a warning whether or not all are logged, once, and what
 // is not slow is not.
