@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/uptrace/bun/dialect/sqlitedialect"
 	"github.com/uptrace/bun/schema"
@@ -153,7 +154,12 @@ type fakeTx struct{ c *plainConn }
 
 func (t *fakeTx) Commit() error { return t.c.log("commit", "") }
 
-func (t *fakeTx) Rollback() error { return t.c.log("rollback", "") }
+func (t *fakeTx) Rollback() error {
+	if t.c.kind == "slow-rollback" {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return t.c.log("rollback", "")
+}
 
 // plainStmt has no context.
 type plainStmt struct {

@@ -126,7 +126,7 @@ func TestSQLiteLockedByAnotherProcess(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 2, n)
 	}
-	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	short, cancel := context.WithTimeout(ctx, 150*time.Millisecond)
 	defer cancel()
 	err := writeFileRow(short, db, "refused")
 	requireFileError(t, err, path, context.DeadlineExceeded, "locked")

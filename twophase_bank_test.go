@@ -55,7 +55,9 @@ func TestBank(t *testing.T) {
 	}
 
 	open := time.Duration(times(4, 30)) * time.Second
-	closing, stop := context.WithTimeout(ctx, open)
+	faulty, cure := context.WithTimeout(ctx, open)
+	defer cure()
+	closing, stop := context.WithTimeout(ctx, open+time.Minute)
 	defer stop()
 	var (
 		clients      sync.WaitGroup
@@ -79,7 +81,13 @@ func TestBank(t *testing.T) {
 			}
 		})
 	}
-	clients.Go(func() { b.disturb(closing) })
+	clients.Go(func() {
+		b.disturb(faulty)
+		for done.Load() == 0 && closing.Err() == nil { // A slow machine needs some time without faults.
+			time.Sleep(10 * time.Millisecond)
+		}
+		stop()
+	})
 	clients.Wait()
 
 	var left error

@@ -157,7 +157,7 @@ func TestNestedTx(t *testing.T) {
 			return insertAll(ctx, inner, "inner kept")
 		}))
 
-		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		defer cancel()
 		err = tx.RunInTx(short, nil, func(ctx context.Context, inner *echobun.Session) error {
 			require.NoError(t, insertAll(ctx, inner, "inner late"))
