@@ -22,12 +22,15 @@ import (
 
 func TestMain(m *testing.M) {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // Toxiproxy has a lot to say.
-	dbtest.Main(m, toxiproxys)
+	dbtest.Main(m, toxiproxys...)
 }
 
 // toxiproxys are goroutines that Toxiproxy leaves behind when a connection
 // ends while a toxic is taken away.
-var toxiproxys = goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
+var toxiproxys = []goleak.Option{
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+}
 
 // long reports whether the tests are to hold to their figures.
 func long() bool { return os.Getenv("ECHOBUN_LONG") == "1" }
