@@ -1,0 +1,92 @@
+package echobun_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/internal/dbtest"
+)
+
+// Galera refuses XA: it takes part in two phases once, as the last resource.
+func TestGaleraIsALastResource(t *testing.T) {
+	t.Parallel()
+	node := dbtest.StartGalera(t, 1)[0]
+	x := newExtension(t, echobun.Config{
+		DatabaseURI: dbtest.Postgres(t).URL(), Binds: echobun.Binds{"auth": {URL: node.URL()}, "meta": {URL: sqliteURL(t)}},
+	}, txModels()...)
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	both := func(ctx context.Context, tx *echobun.Session) error {
+		if _, err := tx.NewInsert().Model(&Debit{Name: "both"}).Exec(ctx); err != nil {
+			return err
+		}
+		_, err := tx.NewInsert().Model(&Credit{Name: "both"}).Exec(ctx)
+		return err
+	}
+	require.NoError(t, s.RunInTx(ctx, inTwoPhases, both))
+	requireNamed(t, x, "both", 1, 1, 0)
+
+	err := s.RunInTx(ctx, inTwoPhases, func(ctx context.Context, tx *echobun.Session) error { return insertAll(ctx, tx, "all") })
+	require.ErrorIs(t, err, echobun.ErrTwoPhase)
+	require.ErrorContains(t, err, `bind "auth"`)
+	require.ErrorContains(t, err, `bind "meta"`)
+	require.ErrorContains(t, err, "its server refuses XA, as Galera does")
+	requireNamed(t, x, "all", 0, 0, 0)
+
+	report, err := x.RecoverPrepared(ctx)
+	require.NoError(t, err)
+	require.Empty(t, report.InDoubt)
+	requireAtRest(t, x)
+}
+
+// Two nodes of a cluster change one row. The one that comes second hears of it
+// no sooner than at its next statement or at COMMIT, and is run again.
+func TestGaleraConflictIsRetried(t *testing.T) {
+	t.Parallel()
+	nodes := dbtest.StartGalera(t, 2)
+	var here, there *echobun.Session
+	var ctx context.Context
+	for i, s := range []**echobun.Session{&here, &there} {
+		x := newExtension(t, echobun.Config{Binds: echobun.Binds{"auth": {URL: nodes[i].URL()}}}, (*Vault)(nil))
+		ctx, *s = newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+	}
+	ctx = context.Background()
+	_, err := here.NewInsert().Model(&Vault{ID: 1}).Exec(ctx)
+	require.NoError(t, err)
+	deposit := func(ctx context.Context, s *echobun.Session) error {
+		_, err := s.NewUpdate().Model((*Vault)(nil)).Set("balance = balance + 1").Where("id = 1").Exec(ctx)
+		return err
+	}
+	for _, retries := range []int{0, 3} {
+		// A node that is behind the other one would not be in the way of it.
+		require.Eventually(t, func() bool { return balanceOf(ctx, t, there) == balanceOf(ctx, t, here) }, 10*time.Second, 10*time.Millisecond)
+		before, attempts := balanceOf(ctx, t, here), 0
+		err := there.RunInTx(ctx, &echobun.TxOptions{Retries: retries}, func(ctx context.Context, tx *echobun.Session) error {
+			attempts++
+			if err := deposit(ctx, tx); err != nil || attempts > 1 {
+				return err
+			}
+			require.NoError(t, deposit(context.Background(), here))
+			return nil
+		})
+		if retries == 0 {
+			require.ErrorIs(t, err, echobun.ErrSerialization)
+			require.Equal(t, before+1, balanceOf(ctx, t, here))
+			continue
+		}
+		require.NoError(t, err)
+		require.Greater(t, attempts, 1)
+		require.Equal(t, before+2, balanceOf(ctx, t, there))
+	}
+}
+
+func balanceOf(ctx context.Context, t *testing.T, s *echobun.Session) (n int64) {
+	t.Helper()
+	require.NoError(t, s.NewSelect().Model((*Vault)(nil)).Column("balance").Where("id = 1").Scan(ctx, &n))
+	return n
+}
