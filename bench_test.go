@@ -2,6 +2,7 @@ package echobun_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -40,22 +41,35 @@ type benchUser struct {
 	Name string
 }
 
-const (
-	rounds = 10 // Pairs of runs, of which the median counts.
-	turns  = 40 // Turns that a pair of runs takes, so that a change in the machine's speed meets both.
-)
+// turns is how many a pair of runs takes, so that a change in the machine's
+// speed meets both.
+const turns = 40
+
+// brief reports whether the benchmarks run for the sake of running: once.
+func brief() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
+
+// rounds is how many pairs of runs there are, of which the median counts.
+func rounds() int {
+	if brief() {
+		return 2
+	}
+	return 10
+}
 
 // compare runs two functions in turn, n times each in a round, and reports
 // the medians over the rounds of their times, their difference and their ratio.
 func compare(b *testing.B, n int, base, ours func(n int)) {
 	b.Helper()
+	if brief() {
+		n = turns
+	}
 	base(n/10 + 1)
 	ours(n/10 + 1)
 
 	var a, o, diff, ratio []float64
 	for b.Loop() {
 		a, o, diff, ratio = nil, nil, nil, nil
-		for range rounds {
+		for range rounds() {
 			x, y := pair(n, base, ours)
 			a, o, diff, ratio = append(a, x), append(o, y), append(diff, y-x), append(ratio, y/x)
 		}
@@ -281,7 +295,7 @@ func BenchmarkCreateAll(b *testing.B) {
 	var alone, together, ratio []float64
 	for b.Loop() {
 		alone, together, ratio = nil, nil, nil
-		for range rounds {
+		for range rounds() {
 			slowest := 0.0
 			for _, key := range keys {
 				slowest = max(slowest, create(key))

@@ -33,7 +33,7 @@ type event struct {
 func runTest(ctx context.Context, o *overlay, p *patch) (*result, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	args := append([]string{"test", "-json", "-count=1", "-timeout=1m", "-run=" + p.test}, p.flags...)
+	args := append([]string{"test", "-json", "-count=1", "-vet=off", "-ldflags=-s -w", "-timeout=1m", "-run=" + p.test}, p.flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
 	cmd.Dir = filepath.Join(o.root, p.dir)
 	// A test that may not skip would fail for want of a server, and prove nothing.
