@@ -164,9 +164,10 @@ type EngineOptions struct { //nolint:recvcheck // As Config.
 
 	// Credentials, unless it is nil, is asked for the user and the password of
 	// each new connection, in place of those in the URL: for tokens that
-	// expire, and for passwords that rotate. It is called from several
-	// goroutines at once; its context ends with ConnectTimeout. An error of it
-	// is the connection's. SQLite has no such thing, and refuses it. Connections
+	// expire, and for passwords that rotate. If the server refuses them it is
+	// asked once more, since they may have changed meanwhile. It is called from
+	// several goroutines at once; its context ends with ConnectTimeout. An error
+	// of it is the connection's. SQLite has no such thing, and refuses it. Connections
 	// that are open keep what they were opened with, for ConnMaxLifetime.
 	Credentials func(ctx context.Context) (user, password string, err error)
 

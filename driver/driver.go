@@ -57,8 +57,8 @@ type Options struct {
 	TLS *tls.Config
 
 	// Credentials, unless it is nil, is asked for the user and the password of
-	// each new connection, which replace the URL's. A driver that has no such
-	// thing should refuse it in Connector with [ErrNoCredentials].
+	// each new connection, which replace the URL's, and once more if the
+	// server refuses them. A driver that has no such thing should refuse it in Connector with [ErrNoCredentials].
 	Credentials func(ctx context.Context) (user, password string, err error)
 
 	// InstancePath is the folder that relative file names in the URL live

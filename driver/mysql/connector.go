@@ -96,6 +96,9 @@ func (c *connector) Close() error {
 	return nil
 }
 
+// errLoginRefused is the number of a refused user or password.
+const errLoginRefused = 1045
+
 // connectorDriver is what [database/sql.DB.Driver] returns for a pool of ours.
 type connectorDriver struct{ connector *connector }
 
@@ -120,6 +123,12 @@ func (c *connector) connect(ctx context.Context) (*conn, error) {
 	return nil, fmt.Errorf("mysql: connect to %s: %w", c.settings.cfg.Addr, err)
 }
 
+// isRefusedLogin reports whether the server has refused user or password.
+func isRefusedLogin(err error) bool {
+	var server *gomysql.MySQLError
+	return errors.As(err, &server) && server.Number == errLoginRefused
+}
+
 func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if d <= 0 {
 		return ctx, func() {}
@@ -130,6 +139,10 @@ func limit(ctx context.Context, d time.Duration) (context.Context, context.Cance
 func (c *connector) open(ctx context.Context) (*conn, error) {
 	line := new(line)
 	raw, err := c.inner.Connect(context.WithValue(ctx, lineKey{}, line))
+	if c.credentials != nil && isRefusedLogin(err) {
+		// The password may have changed since it was asked for.
+		raw, err = c.inner.Connect(context.WithValue(ctx, lineKey{}, line))
+	}
 	if err != nil {
 		return nil, err
 	}

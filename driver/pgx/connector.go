@@ -21,6 +21,7 @@ import (
 // use. Closing the pool closes it.
 type connector struct {
 	std      sqldriver.Connector
+	asks     bool   // For a password, at each connection.
 	hosts    string // For the warning.
 	verified bool   // TLS, where there is any, checks the server's certificate.
 	warning  *wire.InsecureWarning
@@ -35,6 +36,7 @@ var (
 func newConnector(cfg *jackc.ConnConfig, o driver.Options) *connector {
 	c := &connector{
 		std:      newStdConnector(*cfg, o.Credentials),
+		asks:     o.Credentials != nil,
 		hosts:    describeHosts(cfg),
 		verified: verifies(cfg.TLSConfig),
 		warning:  &wire.InsecureWarning{Bind: o.Bind, Logger: o.Logger},
@@ -92,6 +94,9 @@ func (e *connectError) Unwrap() error { return e.cause }
 // dial makes one connection.
 func (c *connector) dial(ctx context.Context) (*conn, error) {
 	dc, err := c.std.Connect(ctx)
+	if c.asks && isRefusedLogin(err) {
+		dc, err = c.std.Connect(ctx) // The password may have changed since it was asked for.
+	}
 	if err != nil {
 		return nil, &connectError{cause: withoutPassword(err)}
 	}
@@ -110,6 +115,12 @@ func (c *connector) dial(ctx context.Context) (*conn, error) {
 	}
 	c.warn(conn.pgc.Conn())
 	return conn, nil
+}
+
+// isRefusedLogin reports whether the server has refused user or password.
+func isRefusedLogin(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && (server.Code == "28P01" || server.Code == "28000")
 }
 
 // withoutPassword takes the password out of what an error of pgx's refers to.
