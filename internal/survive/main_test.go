@@ -114,7 +114,7 @@ func noLeaks(t *testing.T) {
 	dbtest.Postgres(t) // The servers that all tests share are no leak.
 	dbtest.MariaDB(t)
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before, toxiproxys) })
+	t.Cleanup(func() { goleak.VerifyNone(t, append([]goleak.Option{before}, toxiproxys...)...) })
 }
 
 // newExtension returns an extension with the tables of all models made. When
