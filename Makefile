@@ -23,7 +23,7 @@ CRASH_KILLS   ?= 20
 CRASH_RANDOM  ?= 300
 CRASH_SERVERS ?= 20
 
-.PHONY: help setup fmt fmt-check tidy-check tests-check vet lint test test-race test-short \
+.PHONY: help setup fmt fmt-check tidy-check tests-check vet lint test test-race test-short long \
 	cover cover-check crash-test soak fuzz bench bench-once bench-packages uncured ci summary example cross clean
 
 help: ## List these tasks.
@@ -74,6 +74,10 @@ crash-test: ## Kill processes and servers amid two-phase commits (CRASH_KILLS, C
 	@hack/setup --check || $(MAKE) --no-print-directory setup
 	@CI=true CRASH_KILLS=$(CRASH_KILLS) CRASH_RANDOM=$(CRASH_RANDOM) CRASH_SERVERS=$(CRASH_SERVERS) \
 		go test -tags failpoint -count=1 -timeout 30m -v -run Crash ./internal/crashtest
+
+long: ## Run the tests of faults with all their cuts, kills, clients and payloads (an hour).
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@CI=true ECHOBUN_LONG=1 hack/test -race -timeout=60m
 
 soak: ## Keep an application under load for SOAK_TIME (10m), with faults, and compare what was told with what is there.
 	@hack/setup --check || $(MAKE) --no-print-directory setup

@@ -7,17 +7,22 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"github.com/labstack/echo/v4"
 )
 
 // An atomicResponse is the writer of a request that is one transaction. The
 // transaction ends when the first header or byte is about to leave, and if it
-// cannot be committed, nothing of the response does: what is written then
-// goes nowhere, so that the error can be answered instead.
+// cannot be committed, nothing of the response does: what is written then goes
+// nowhere and fails with that error, so that a stream ends and the error can be
+// answered instead.
 //
 // It is safe for concurrent use.
 type atomicResponse struct {
 	http.ResponseWriter
 
+	resp    *echo.Response
+	saved   echo.Response // As it came in.
 	t       *transaction
 	ctx     context.Context //nolint:containedctx // The request's, as it came in.
 	commits func(status int) bool
@@ -30,8 +35,9 @@ type atomicResponse struct {
 	done    bool       // The request is over: everything passes.
 }
 
-func newAtomicResponse(w http.ResponseWriter, t *transaction, commits func(int) bool) *atomicResponse {
-	return &atomicResponse{ResponseWriter: w, t: t, ctx: t.ctx, commits: commits, entry: w.Header().Clone()}
+func newAtomicResponse(resp *echo.Response, t *transaction, commits func(int) bool) *atomicResponse {
+	w := resp.Writer
+	return &atomicResponse{ResponseWriter: w, resp: resp, saved: *resp, t: t, ctx: t.ctx, commits: commits, entry: w.Header().Clone()}
 }
 
 // begin ends the transaction, once, because the response begins. Statements
@@ -58,6 +64,9 @@ func (r *atomicResponse) beginOnce(status int) (after []func(context.Context), f
 func (r *atomicResponse) settle(status int) (after []func(context.Context)) {
 	r.settled = true
 	r.failed = errPanicked // Unless what follows returns.
+	if status == 0 {
+		status = http.StatusOK // Of one of Echo's responses that was not written to.
+	}
 	if r.kept = r.commits(status); r.kept {
 		after, r.failed = r.t.end()
 		return after
@@ -99,13 +108,14 @@ func (r *atomicResponse) endOnce(status int, err error) (after []func(context.Co
 	}
 	after, err = r.t.end()
 	if err != nil {
-		r.t.app.x.logger.ErrorContext(r.ctx, "echobun: statements after the response has begun are lost", "error", err.Error())
+		r.t.app.x.logger.ErrorContext(r.ctx, "echobun: statements after the response has begun are lost", "error", r.t.app.x.reason(err))
 	}
 	return after, err
 }
 
 // pass lets everything through from now on. It reports whether the response
-// so far has gone nowhere, and then makes the headers what they were.
+// so far has gone nowhere, and then makes it what it was, with the headers and
+// without the hooks that it was given since.
 func (r *atomicResponse) pass() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,6 +127,7 @@ func (r *atomicResponse) pass() bool {
 	h := r.Header()
 	clear(h)
 	maps.Copy(h, r.entry)
+	*r.resp = r.saved
 	return true
 }
 
@@ -131,8 +142,8 @@ func (r *atomicResponse) WriteHeader(status int) {
 
 // Write sends bytes, after a header if there was none.
 func (r *atomicResponse) Write(b []byte) (int, error) {
-	if r.begin(http.StatusOK) != nil {
-		return len(b), nil //nolint:nilerr // What is written goes nowhere; the error is the request's.
+	if err := r.begin(http.StatusOK); err != nil {
+		return 0, err
 	}
 	return r.ResponseWriter.Write(b)
 }
@@ -142,8 +153,8 @@ func (r *atomicResponse) Flush() { _ = r.FlushError() }
 
 // FlushError is Flush for [http.ResponseController].
 func (r *atomicResponse) FlushError() error {
-	if r.begin(http.StatusOK) != nil {
-		return nil //nolint:nilerr // As in Write.
+	if err := r.begin(http.StatusOK); err != nil {
+		return err
 	}
 	return http.NewResponseController(r.ResponseWriter).Flush()
 }

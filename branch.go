@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/uptrace/bun"
 
@@ -25,8 +26,8 @@ type branch struct {
 	t *transaction
 	e *engine
 
-	mu     sync.Mutex // Held while the branch begins, sets savepoints, or ends. Protects what follows.
-	begun  bool
+	mu     sync.Mutex  // Held while the branch begins, sets savepoints, or ends. Protects what follows.
+	begun  atomic.Bool // Written by who holds mu.
 	over   bool
 	tx     bun.Tx          // Set once it has begun.
 	conn   *bun.Conn       // Of tx, where the branch has to hold on to it; nil again when it is given back.
@@ -48,14 +49,14 @@ func (b *branch) ready(ctx context.Context, l *level) error {
 	if b.over {
 		return errTxOver
 	}
-	if !b.begun {
+	if !b.begun.Load() {
 		start := b.t.app.clock()
 		err := b.begin(b.claims(ctx, "BEGIN"))
 		b.t.app.timed(b.e, start)
 		if err != nil {
 			return err
 		}
-		b.begun = true
+		b.begun.Store(true)
 	}
 	return b.mark(ctx, l)
 }
@@ -191,9 +192,9 @@ func (t *transaction) isDoomed() bool {
 }
 
 func (b *branch) hasBegun() bool {
-	b.mu.Lock()
+	b.mu.Lock() // It may be about to.
 	defer b.mu.Unlock()
-	return b.begun
+	return b.begun.Load()
 }
 
 // unknownCommit gives the error of a COMMIT that the server has not sent the

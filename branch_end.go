@@ -40,7 +40,7 @@ func (b *branch) rollback() error {
 func (b *branch) end(op string, how func() error) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over || !b.begun {
+	if b.over || !b.begun.Load() {
 		b.over = true
 		return nil
 	}
@@ -81,7 +81,7 @@ func (b *branch) letGo(err error) {
 func (b *branch) discard() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.begun && (!b.over || b.conn != nil) {
+	if b.begun.Load() && (!b.over || b.conn != nil) {
 		b.over = true
 		b.letGo(errPanicked)
 	}

@@ -55,10 +55,15 @@ func (b *branch) beginLast(ctx context.Context, refusal string) error {
 	if err := b.t.claimLast(b, refusal); err != nil {
 		return &BindError{Bind: b.e.key, Op: "BEGIN", Err: err}
 	}
+	how := b.beginPinned
 	if b.e.owned {
-		return b.beginOn(ctx, b.e.db)
+		how = func(ctx context.Context) error { return b.beginOn(ctx, b.e.db) }
 	}
-	return b.beginPinned(ctx)
+	err := how(ctx)
+	if err != nil {
+		b.t.disclaimLast(b)
+	}
+	return err
 }
 
 // claimLast makes b the one branch that is not prepared.
@@ -73,6 +78,15 @@ func (t *transaction) claimLast(b *branch, refusal string) error {
 	return nil
 }
 
+// disclaimLast takes the claim of a branch back that could not begin.
+func (t *transaction) disclaimLast(b *branch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == b {
+		t.last, t.lastRefusal = nil, ""
+	}
+}
+
 // designate returns the engine that will have the decision, as far as can be
 // told now.
 func (t *transaction) designate(b *branch) *engine {
@@ -84,7 +98,8 @@ func (t *transaction) designate(b *branch) *engine {
 	case t.over:
 		return b.e // The context has ended meanwhile, and b will not be used.
 	}
-	branches := slices.Clone(t.branches)
+	// One that could not begin has no log either.
+	branches := slices.DeleteFunc(slices.Clone(t.branches), func(other *branch) bool { return other != b && !other.begun.Load() })
 	sortBranches(branches, t.opts.Order)
 	return branches[0].e
 }

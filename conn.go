@@ -69,11 +69,13 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 	for _, query := range c.opts.OnConnect {
 		if err := dc.prepareSession(ctx, query); err != nil {
 			_ = inner.Close()
-			return nil, c.e.connectError("OnConnect "+operation(query), err)
+			return nil, c.e.connectError(opOnConnect+operation(query), err)
 		}
 	}
 	return dc, nil
 }
+
+const opOnConnect = "OnConnect "
 
 // outOfTime makes the error of a dialer whose clock was ahead of its context's
 // look like the context's.
@@ -110,6 +112,7 @@ type conn struct {
 	pinger  driver.Pinger
 	reset   driver.SessionResetter
 	valid   driver.Validator
+	teller  wire.TransactionTeller
 
 	isolation *isolation // That was on when the connection was made; see [isolation].
 
@@ -144,6 +147,7 @@ func newConn(e *engine, inner driver.Conn) *conn {
 	c.pinger, _ = inner.(driver.Pinger)
 	c.reset, _ = inner.(driver.SessionResetter)
 	c.valid, _ = inner.(driver.Validator)
+	c.teller, _ = inner.(wire.TransactionTeller)
 	return c
 }
 
@@ -174,6 +178,9 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.mayRun(query); err != nil {
+		return nil, c.refused(operation(query), err)
+	}
 	start := c.clock()
 	res, err := c.execer.ExecContext(ctx, query, args)
 	c.timed(start)
@@ -190,6 +197,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.mayRun(query); err != nil {
+		return nil, c.refused(operation(query), err)
+	}
 	start := c.clock()
 	inner, err := c.queryer.QueryContext(ctx, query, args)
 	c.timed(start)
@@ -202,6 +212,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
+	}
+	if err := c.mayRun(query); err != nil {
+		return nil, c.refused(operation(query), err)
 	}
 	inner, err := c.prepare(ctx, query)
 	if err != nil {

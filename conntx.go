@@ -4,6 +4,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"time"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // tx is a driver's transaction.
@@ -19,6 +21,9 @@ func (t *tx) Commit() error {
 	if b := t.c.branch; b != nil && b.part != nil && b.part.Prepare {
 		op = "PREPARE"
 	}
+	if t.c.hasEnded() {
+		return t.end(op, t.inner.Rollback) // There is nothing to commit.
+	}
 	return t.end(op, t.inner.Commit)
 }
 
@@ -26,7 +31,11 @@ func (t *tx) Rollback() error { return t.end("ROLLBACK", t.inner.Rollback) }
 
 func (t *tx) end(op string, how func() error) error {
 	start := t.c.clock()
+	ended := t.c.hasEnded()
 	err := how()
+	if ended {
+		err = wire.OutcomeUnknown(errors.Join(errEnded, err))
+	}
 	t.c.timed(start)
 	cleared(t.suspect)
 	if t.c.inTx {

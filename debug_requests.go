@@ -1,7 +1,6 @@
 package echobun
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -107,15 +106,10 @@ func (d *debugRequests) explain(err error) string {
 	if d.args {
 		return err.Error()
 	}
-	var bindErr *BindError
-	if errors.As(err, &bindErr) {
-		return bindName(bindErr.Bind) + ": " + bindErr.Op + ": " + scrubMessage(bindErr.Err.Error())
-	}
-	text := err.Error()
 	if he, ok := err.(*echo.HTTPError); ok && he.Internal == nil { //nolint:errorlint // A wrapped one has more to say.
-		text = fmt.Sprint(he.Message)
+		return scrubMessage(fmt.Sprint(he.Message))
 	}
-	return scrubMessage(text)
+	return scrubbed(err)
 }
 
 // answered notes the status that leaves.

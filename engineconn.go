@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/driver"
 )
 
 // An engineConn is an engine's pool as finished SQL reaches it, from sessions
@@ -41,24 +43,26 @@ func (c *engineConn) QueryRowContext(ctx context.Context, query string, args ...
 }
 
 func (e *engine) exec(ctx context.Context, conn bun.IConn, query string, args []any) (res sql.Result, err error) {
+	inTime := ctx.Err() == nil
 	ctx, w := e.pool.enter(ctx)
 	defer func() {
 		e.pool.leave(w) // Also when a hook of the user's panics.
 		w.release()
 		if err != nil {
-			res, err = nil, e.sentError(w, query, err)
+			res, err = nil, e.sentError(w, inTime, query, err)
 		}
 	}()
 	return conn.ExecContext(ctx, query, args...)
 }
 
 func (e *engine) query(ctx context.Context, conn bun.IConn, query string, args []any) (rows *sql.Rows, err error) {
+	inTime := ctx.Err() == nil
 	ctx, w := e.pool.enter(ctx)
 	defer func() {
 		e.pool.leave(w)
 		if err != nil {
 			w.release()
-			rows, err = nil, e.sentError(w, query, err)
+			rows, err = nil, e.sentError(w, inTime, query, err)
 		}
 	}()
 	rows, err = conn.QueryContext(ctx, query, args...)
@@ -70,6 +74,7 @@ func (e *engine) query(ctx context.Context, conn bun.IConn, query string, args [
 }
 
 func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, args []any) (row *sql.Row) {
+	inTime := ctx.Err() == nil
 	ctx, w := e.pool.enter(ctx)
 	defer func() { //nolint:contextcheck // An error's row takes a context that is over.
 		e.pool.leave(w)
@@ -77,7 +82,7 @@ func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, arg
 			w.release()
 		} else if err := row.Err(); err != nil {
 			w.release()
-			row = errorRow(e.sentError(w, query, err))
+			row = errorRow(e.sentError(w, inTime, query, err))
 		}
 	}()
 	row = conn.QueryRowContext(ctx, query, args...)
@@ -88,9 +93,13 @@ func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, arg
 }
 
 // sentError is statementError with a hint for those who wait for what their own
-// transaction holds.
-func (e *engine) sentError(w *waiter, query string, err error) error {
+// transaction holds. A bare DeadlineExceeded is database/sql's: what came in
+// time and found no connection that answers has met a server out of reach.
+func (e *engine) sentError(w *waiter, inTime bool, query string, err error) error {
 	timeout := e.pool.timedOut(w)
+	if timeout == nil && inTime && err == context.DeadlineExceeded { //nolint:errorlint // A wrapped one is the driver's.
+		return &BindError{Bind: e.key, Op: operation(query), Err: err, class: driver.Unavailable}
+	}
 	if timeout == nil {
 		return e.statementError(w, query, err)
 	}

@@ -28,6 +28,7 @@ type Extension struct {
 	app         string             // Short name of Config.AppName.
 	logger      *slog.Logger
 	foreignKeys bool
+	logArgs     bool
 	running     running
 	debug       *debugRequests // What the debug page shows of them.
 
@@ -60,6 +61,7 @@ func New(cfg Config) (*Extension, error) {
 		app:         shortName(cmp.Or(cfg.AppName, defaultAppName)),
 		logger:      cfg.Logger,
 		foreignKeys: cfg.ForeignKeys,
+		logArgs:     cfg.LogArgs,
 		over:        make(chan struct{}),
 		debug:       newDebugRequests(cfg),
 

@@ -48,14 +48,14 @@ func TestGaleraIsALastResource(t *testing.T) {
 func TestGaleraConflictIsRetried(t *testing.T) {
 	t.Parallel()
 	nodes := dbtest.StartGalera(t, 2)
-	var here, there *echobun.Session
-	var ctx context.Context
-	for i, s := range []**echobun.Session{&here, &there} {
-		x := newExtension(t, echobun.Config{Binds: echobun.Binds{"auth": {URL: nodes[i].URL()}}}, (*Vault)(nil))
-		ctx, *s = newSession(t, x)
+	session := func(node *dbtest.Server) *echobun.Session {
+		x := newExtension(t, echobun.Config{Binds: echobun.Binds{"auth": {URL: node.URL()}}}, (*Vault)(nil))
+		ctx, s := newSession(t, x)
 		require.NoError(t, x.CreateAll(ctx))
+		return s
 	}
-	ctx = context.Background()
+	here, there := session(nodes[0]), session(nodes[1])
+	ctx := context.Background()
 	_, err := here.NewInsert().Model(&Vault{ID: 1}).Exec(ctx)
 	require.NoError(t, err)
 	deposit := func(ctx context.Context, s *echobun.Session) error {

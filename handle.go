@@ -147,7 +147,7 @@ func queryContext(ctx context.Context, h *handle, conn bun.IConn, query string, 
 	}
 	ctx, start := h.sends(ctx, query, nil)
 	defer func() { h.s.app.timed(h.e, start) }()
-	return h.e.query(ctx, conn, query, args)
+	return h.e.query(ctx, conn, query, args) //nolint:sqlclosecheck // They are the caller's.
 }
 
 func queryRowContext(ctx context.Context, h *handle, conn bun.IConn, query string, args []any) *sql.Row {

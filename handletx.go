@@ -83,6 +83,12 @@ func (h *handle) branch(ctx context.Context, query string) (*branch, error) {
 	if err != nil {
 		return nil, h.e.outsideOr(query, err)
 	}
+	if h.e.owned {
+		return b, nil // Its connection looks, whoever sends the statement.
+	}
+	if err := h.e.mayRun(query); err != nil {
+		return nil, h.refused(b, query, err)
+	}
 	return b, nil
 }
 

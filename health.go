@@ -3,6 +3,7 @@ package echobun
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -142,7 +143,8 @@ func (x *Extension) Health(ctx context.Context) Health {
 	return h
 }
 
-// healthGrace is what a driver may take to say why there was no answer in time.
+// healthGrace is what a driver gets of the time, and a quarter at most, to say
+// why there was no answer.
 const healthGrace = 100 * time.Millisecond
 
 // health asks one bind.
@@ -153,6 +155,10 @@ func (e *engine) health(ctx context.Context) BindHealth {
 	b.Latency, b.InDoubt = answer.at.Sub(start), answer.inDoubt
 	if answer.err != nil {
 		b.Status, b.Error = healthDown, causeOf(answer.err).Error()
+		var bindErr *BindError
+		if errors.As(answer.err, &bindErr) && strings.HasPrefix(bindErr.Op, opOnConnect) {
+			b.Error = scrubMessage(b.Error) // It may quote a secret of the statement's.
+		}
 	}
 	stats := e.db.Stats()
 	b.Pool = PoolHealth{
@@ -175,17 +181,20 @@ func (e *engine) answer(ctx context.Context) answer {
 	if e.metadata.x.closed.Load() {
 		return answer{err: ErrClosed, at: time.Now()}
 	}
+	left := timeLeft(ctx)
+	asked, cancel := context.WithTimeout(ctx, left-min(healthGrace, left/4))
 	pinged, counted := make(chan answer, 1), make(chan int, 1)
 	go func() {
-		err := e.ping(ctx)
+		defer cancel()
+		err := e.ping(asked)
 		pinged <- answer{err: err, at: time.Now()}
 		n := 0
 		if err == nil {
-			n = e.inDoubt(ctx)
+			n = e.inDoubt(asked)
 		}
 		counted <- n
 	}()
-	late := time.NewTimer(timeLeft(ctx) + healthGrace)
+	late := time.NewTimer(left)
 	defer late.Stop()
 	select {
 	case a := <-pinged:
@@ -217,14 +226,18 @@ func (e *engine) ping(ctx context.Context) error {
 	return nil
 }
 
-// inDoubt counts what this application has prepared on the engine, if it has
-// prepared anything.
+// inDoubt counts what this application has prepared on the engine, in this
+// process or in an earlier one. It is 0 if the server does not tell.
 func (e *engine) inDoubt(ctx context.Context) int {
 	tp := e.twoPhase()
-	if tp == nil || e.commits.home() == "" {
+	if tp == nil {
 		return 0
 	}
-	ids, err := e.listPrepared(ctx, tp)
+	connect := e.commits.conn
+	if e.commits.home() == "" {
+		connect = e.db.Conn // Who does not use two-phase commit needs no connections of its log.
+	}
+	ids, err := e.listPrepared(ctx, tp, connect)
 	if err != nil {
 		return 0
 	}

@@ -152,7 +152,7 @@ func TestHealthOfAnExhaustedPool(t *testing.T) {
 	t.Parallel()
 	x := newExtension(t, echobun.Config{DatabaseURI: sqliteURL(t), EngineOptions: echobun.EngineOptions{MaxOpenConns: 2, PoolTimeout: time.Minute}})
 	free := occupy(t, x.Engine(), 2)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	b := x.Health(ctx).Binds[""]
 	require.Equal(t, "down", b.Status)
@@ -167,7 +167,10 @@ func TestHealthOfAnExhaustedPool(t *testing.T) {
 // What a transaction has left prepared is counted, and gone after recovery.
 func TestHealthInDoubt(t *testing.T) {
 	t.Parallel()
-	x, ctx, s := newBank(t)
+	cfg := threeDatabases(t)
+	x := newExtension(t, cfg, txModels()...)
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
 	require.NoError(t, s.RunInTx(ctx, inTwoPhases, func(ctx context.Context, tx *echobun.Session) error { return insertAll(ctx, tx, "a") }))
 	require.Zero(t, x.Health(ctx).Binds[""].InDoubt)
 
@@ -178,6 +181,8 @@ func TestHealthInDoubt(t *testing.T) {
 	require.Equal(t, 1, h.Binds[""].InDoubt)
 	require.Zero(t, h.Binds["auth"].InDoubt)
 	require.True(t, h.Up(), "in doubt is not down")
+	again := newExtension(t, cfg)
+	require.Equal(t, 1, again.Health(ctx).Binds[""].InDoubt, "an earlier process has left it")
 	for _, id := range preparedOn(t, x, "") {
 		_, err := x.Engine().ExecContext(ctx, "ROLLBACK PREPARED '"+strings.ReplaceAll(id, "'", "''")+"'")
 		require.NoError(t, err)

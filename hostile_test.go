@@ -68,7 +68,7 @@ func requireCanary(ctx context.Context, t *testing.T, db *echobun.Session) {
 	t.Helper()
 	var ids []int64
 	require.NoError(t, db.NewSelect().Model((*canary)(nil)).Column("id").Scan(ctx, &ids))
-	require.Equal(t, []int64{1}, ids)
+	require.Equal(t, []int64{1}, ids, "GRAVE: the canary")
 }
 
 // Whatever is in an argument is stored and read as it is, and does nothing.

@@ -110,34 +110,6 @@ func (i *isolation) refusal(query string) error {
 	return nil
 }
 
-// controls reports whether a statement begins or ends a transaction.
-func controls(op, query string) bool {
-	first, second, _ := strings.Cut(op, " ")
-	switch first {
-	case "BEGIN", "START", "COMMIT", "END", "ABORT", "XA":
-		return true
-	case "PREPARE":
-		return second == "TRANSACTION"
-	case "ROLLBACK":
-		toSavepoint := second == "TO" ||
-			(second == "WORK" || second == "TRANSACTION") && strings.Contains(strings.ToUpper(query), " TO ")
-		return !toSavepoint
-	}
-	return false
-}
-
-// commitsImplicitly reports whether MySQL and MariaDB commit before such a statement.
-func commitsImplicitly(op string) bool {
-	first, second, _ := strings.Cut(op, " ")
-	switch first {
-	case "CREATE", "DROP":
-		return second != "TEMPORARY" && second != "PREPARE"
-	case "ALTER", "TRUNCATE", "RENAME", "LOCK", "GRANT", "REVOKE":
-		return true
-	}
-	return false
-}
-
 // BeginTx sets a savepoint. Options are the isolated transaction's.
 func (v *view) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
 	if err := v.i.take(ctx); err != nil {

@@ -208,6 +208,7 @@ func (l *level) release() error {
 	for _, b := range l.t.all() {
 		if err := b.release(l); err != nil {
 			l.t.doomWith(err)
+			l.leave()
 			return err
 		}
 	}
@@ -268,6 +269,13 @@ func (l *level) close() {
 	for ; l != nil; l = l.child {
 		l.over.Store(true)
 	}
+}
+
+// leave is pop for who does not have t.mu.
+func (l *level) leave() {
+	l.t.mu.Lock()
+	defer l.t.mu.Unlock()
+	l.pop()
 }
 
 // pop takes l off the stack. It needs t.mu.

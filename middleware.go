@@ -220,7 +220,7 @@ func (m *requests) measure(c echo.Context, a *appContext) (finish func()) {
 func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Session, next echo.HandlerFunc) (err error) {
 	t := newTransaction(ctx, outer, m.opts)
 	resp := c.Response()
-	w := newAtomicResponse(resp.Writer, t, m.commits)
+	w := newAtomicResponse(resp, t, m.commits)
 	resp.Writer = w
 	c.SetRequest(c.Request().WithContext(&txContext{Context: ctx, l: &t.root})) //nolint:contextcheck // It is ctx with a session.
 	c.Set(m.key, &t.root.session)
@@ -242,27 +242,9 @@ func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Sessi
 // the response is as if nothing had been written.
 func (m *requests) restore(c echo.Context, resp *echo.Response, w *atomicResponse) {
 	if w.pass() {
-		unwrite(c.Response(), w)
-		unwrite(resp, w)
-		c.SetResponse(resp)
-		resp.Writer = w.ResponseWriter
+		c.SetResponse(resp) // A wrapped middleware inside has made one of its own.
 	}
 	if resp.Writer == http.ResponseWriter(w) {
 		resp.Writer = w.ResponseWriter
-	}
-}
-
-// unwrite makes each of Echo's responses from rw to w as if nothing had been
-// written. A wrapped middleware inside has made one of its own.
-func unwrite(rw http.ResponseWriter, w *atomicResponse) {
-	for rw != http.ResponseWriter(w) {
-		if resp, ok := rw.(*echo.Response); ok {
-			resp.Committed, resp.Status, resp.Size = false, http.StatusOK, 0
-		}
-		inner, ok := rw.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return
-		}
-		rw = inner.Unwrap()
 	}
 }

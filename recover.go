@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"github.com/echobun/echobun/driver"
 )
 
@@ -168,7 +170,7 @@ func (b *recovered) list(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, recoverStep)
 	defer cancel()
-	ids, err := b.e.listPrepared(ctx, tp)
+	ids, err := b.e.listPrepared(ctx, tp, b.e.commits.conn)
 	if err != nil {
 		if len(b.errs) == 0 {
 			b.errs = append(b.errs, err)
@@ -189,8 +191,8 @@ func (e *engine) ours(ids []string) (ours []xid) {
 }
 
 // listPrepared lists all transactions that are prepared on the engine.
-func (e *engine) listPrepared(ctx context.Context, tp driver.TwoPhase) ([]string, error) {
-	conn, err := e.commits.conn(ctx)
+func (e *engine) listPrepared(ctx context.Context, tp driver.TwoPhase, connect func(context.Context) (bun.Conn, error)) ([]string, error) {
+	conn, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +218,7 @@ func (r *recovery) settle(ctx context.Context, b *recovered, id xid) {
 	if err != nil {
 		r.report.InDoubt[b.e.key]++
 		b.open[r.x.logID(id.tx)] = true
-		r.x.logger.WarnContext(ctx, "echobun: prepared transaction stays in doubt", "bind", b.e.key, "id", id.String(), "error", err.Error())
+		r.x.logger.WarnContext(ctx, "echobun: prepared transaction stays in doubt", "bind", b.e.key, "id", id.String(), "error", r.x.reason(err))
 	}
 }
 
@@ -306,7 +308,7 @@ func (b *recovered) once(ctx context.Context, do func(context.Context) error) er
 func (b *recovered) held(ctx context.Context, tp driver.TwoPhase, id xid) (bool, error) {
 	var ids []string
 	err := b.once(ctx, func(ctx context.Context) (err error) {
-		ids, err = b.e.listPrepared(ctx, tp)
+		ids, err = b.e.listPrepared(ctx, tp, b.e.commits.conn)
 		return err
 	})
 	return slices.Contains(ids, id.String()), err

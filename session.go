@@ -24,9 +24,9 @@ import (
 // detected: they run on the bind of the model that the query began with.
 //
 // A Session is safe for concurrent use. In a transaction, though, all that is
-// sent to one bind shares a connection: as in a sql.Tx, read rows to their end
-// before the next statement there, and send one after the other. PostgreSQL
-// and MySQL refuse a statement while rows are open, which dooms the
+// sent to one bind shares a connection: as in a [database/sql.Tx], read rows to
+// their end before the next statement there, and send one after the other.
+// PostgreSQL and MySQL refuse a statement while rows are open, which dooms the
 // transaction. It has no zero value to use: it comes from [Extension.Session]
 // or from the middleware.
 type Session struct {

@@ -19,6 +19,8 @@ type leftover struct {
 var (
 	leftovers = map[string][]leftover{
 		"PostgreSQL": {
+			{"settings", "UPDATE pg_settings SET setting = '7s' WHERE name = 'statement_timeout'", "SHOW statement_timeout", "9s"},
+			{"procedure", "CALL linger()", "SHOW statement_timeout", "9s"},
 			{"set", "SET statement_timeout = '7s'", "SHOW statement_timeout", "9s"},
 			{"search_path", "SET search_path = pg_catalog", "SHOW search_path", `"$user", public`},
 			{"set_config", "SELECT set_config('statement_timeout', '7s', false)", "SHOW statement_timeout", "9s"},
@@ -40,6 +42,8 @@ var (
 			{"lock", "SELECT GET_LOCK('mine', 0)", "SELECT COALESCE(IS_USED_LOCK('mine'), 0) = CONNECTION_ID()", "0"},
 			{"begin", "BEGIN", "SELECT @@in_transaction", "0"},
 			{"autocommit", "SET autocommit = 0", "SELECT @@autocommit", "1"},
+			{"set for", "SET STATEMENT max_statement_time = 8 FOR SET SESSION max_statement_time = 7", "SELECT ROUND(@@max_statement_time)", "9"},
+			{"procedure", "CALL linger()", "SELECT ROUND(@@max_statement_time)", "9"},
 		},
 		"SQLite": {
 			{"pragma", "PRAGMA cache_size = 77", "SELECT cache_size FROM pragma_cache_size", "99"},
@@ -69,6 +73,9 @@ func TestSessionStateIsNotHandedOn(t *testing.T) {
 				ctx, db := newSession(t, x)
 				_, err := db.NewRaw("CREATE TABLE items (id int)").Exec(ctx)
 				require.NoError(t, err)
+				if l.name == "procedure" {
+					require.NoError(t, ran(db.NewRaw(lingering[kind]).Exec(ctx)))
+				}
 				for door, send := range doors(ctx, x, db) {
 					require.NoError(t, send(l.leave), door)
 					requireClean(ctx, t, x, l, door)
@@ -76,6 +83,12 @@ func TestSessionStateIsNotHandedOn(t *testing.T) {
 			})
 		}
 	}
+}
+
+// lingering is a procedure that sets something for good.
+var lingering = map[string]string{
+	"PostgreSQL": "CREATE PROCEDURE linger() LANGUAGE plpgsql AS $$BEGIN SET statement_timeout = '7s'; END$$",
+	"MariaDB":    "CREATE PROCEDURE linger() SET SESSION max_statement_time = 7",
 }
 
 // doors are the ways of a statement to a connection of the pool.

@@ -1,6 +1,9 @@
 package echobun
 
 import (
+	"errors"
+	"strings"
+
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/internal/sqltext"
@@ -12,6 +15,32 @@ func template(event *bun.QueryEvent) string { return sqltext.Template(event) }
 
 // operation names what a statement does: "SELECT", "CREATE TABLE".
 func operation(query string) string { return sqltext.Operation(query) }
+
+// reason is what an error says, for the log: without what a database quotes of
+// a statement's values, unless that is asked for.
+func (x *Extension) reason(err error) string {
+	if x.logArgs {
+		return err.Error()
+	}
+	return scrubbed(err)
+}
+
+// scrubbed is what an error says without what a database quotes. The bind and
+// the operation stay.
+func scrubbed(err error) string {
+	var texts []string
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, each := range joined.Unwrap() {
+			texts = append(texts, scrubbed(each))
+		}
+		return strings.Join(texts, "; ")
+	}
+	var bindErr *BindError
+	if errors.As(err, &bindErr) {
+		return bindName(bindErr.Bind) + ": " + bindErr.Op + ": " + scrubMessage(bindErr.Err.Error())
+	}
+	return scrubMessage(err.Error())
+}
 
 // scrubMessage takes what an error message quotes out of it.
 func scrubMessage(message string) string { return sqltext.ScrubMessage(message) }

@@ -263,11 +263,12 @@ func sortBranches(branches []*branch, order []string) {
 	slices.SortStableFunc(branches, func(a, b *branch) int { return rank(a) - rank(b) })
 }
 
-// isUsed reports whether there was a statement.
+// isUsed reports whether there was a statement, or something waits for the
+// commit.
 func (t *transaction) isUsed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.used
+	return t.used || len(t.root.after) > 0
 }
 
 // uses reports whether e takes part.
@@ -305,7 +306,7 @@ func (b *branch) rollbackBefore(rest []*branch) error {
 // logRollback logs the failure of a rollback that nobody can be told of.
 func (x *Extension) logRollback(ctx context.Context, err error) {
 	if err != nil {
-		x.logger.WarnContext(context.WithoutCancel(ctx), "echobun: rollback failed, its connection is given up", "error", err.Error())
+		x.logger.WarnContext(context.WithoutCancel(ctx), "echobun: rollback failed, its connection is given up", "error", x.reason(err))
 	}
 }
 

@@ -296,7 +296,7 @@ func (p *twoPhase) leave(b *branch, err error) bool {
 	}
 	x := p.t.app.x
 	x.logger.WarnContext(context.WithoutCancel(p.t.ctx), "echobun: prepared transaction is left to RecoverPrepared",
-		"bind", b.e.key, "id", b.part.ID, "error", err.Error())
+		"bind", b.e.key, "id", b.part.ID, "error", b.e.metadata.x.reason(err))
 	return false
 }
 
@@ -305,7 +305,7 @@ func (p *twoPhase) forget(logs []*commitLog) {
 	for _, c := range logs {
 		ctx, cancel := p.step()
 		if err := c.remove(ctx, p.id); err != nil {
-			p.t.app.x.logger.DebugContext(ctx, "echobun: decision is left to RecoverPrepared", "bind", c.e.key, "error", err.Error())
+			p.t.app.x.logger.DebugContext(ctx, "echobun: decision is left to RecoverPrepared", "bind", c.e.key, "error", c.e.metadata.x.reason(err))
 		}
 		cancel()
 	}

@@ -106,7 +106,7 @@ func TestBank(t *testing.T) {
 	var accounts, vaults int64
 	require.NoError(t, sound.NewRaw("SELECT sum(balance) FROM accounts").Scan(ctx, &accounts))
 	require.NoError(t, sound.Bind("auth").NewRaw("SELECT sum(balance) FROM vaults").Scan(ctx, &vaults))
-	require.EqualValues(t, 2*bankOwners*bankMoney, accounts+vaults)
+	require.EqualValues(t, 2*bankOwners*bankMoney, accounts+vaults, "GRAVE: the total has changed")
 	require.Positive(t, done.Load())
 	require.Positive(t, undone.Load(), "the faults were not felt")
 	require.Eventually(t, func() bool { // What database/sql was opening for those who gave up counts too.

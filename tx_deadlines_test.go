@@ -128,15 +128,15 @@ func requireTruthOf(ctx context.Context, t *testing.T, s *echobun.Session, repor
 	}
 	done, failed := 0, 0
 	for name, status := range reported {
-		require.Contains(t, []int{0, 3}, there[name], "half a transaction: %s, status %d", name, status)
+		require.Contains(t, []int{0, 3}, there[name], "GRAVE: half a transaction: %s, status %d", name, status)
 		switch status {
 		case http.StatusCreated:
 			done++
-			require.Equal(t, 3, there[name], "reported as done, and not there: %s", name)
+			require.Equal(t, 3, there[name], "GRAVE: reported as done, and not there: %s", name)
 		case http.StatusAccepted:
 		default:
 			failed++
-			require.Zero(t, there[name], "committed, and reported as failed: %s, status %d", name, status)
+			require.Zero(t, there[name], "GRAVE: committed, and reported as failed: %s, status %d", name, status)
 		}
 	}
 	require.Positive(t, done)

@@ -184,6 +184,9 @@ func strayAt(authority, database, query string) bool {
 	if authority != "" && database == "" && strings.Contains(query, "@") {
 		return true
 	}
+	if _, after, found := strings.Cut(query, "@"); found && strings.ContainsAny(after, "/?") {
+		return true // What follows it looks like a host with a database.
+	}
 	for pair := range strings.SplitSeq(query, "&") {
 		if key, _, _ := strings.Cut(pair, "="); strings.Contains(key, "@") {
 			return true

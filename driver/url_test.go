@@ -164,6 +164,7 @@ func TestParseURLErrors(t *testing.T) {
 		{"empty driver", "postgresql+://u:s3cr3t@h", "does not start with a scheme"},
 		{"two drivers", "postgresql+a+b://u:s3cr3t@h", "does not start with a scheme"},
 		{"space before", " postgresql://u:s3cr3t@h", "does not start with a scheme"},
+		{"password with a host and a query", "postgresql://me:s3cr3t@evil.example/db?application_name=@good.example/shop?sslmode=verify-full", "%40"},
 		{"space after", "postgresql://u:s3cr3t@h/d ", "space at the end"},
 		{"line break", "postgresql://u:s3cr3t@h/d\n", "control character"},
 		{"NUL", "postgresql://u:s3cr3t@h/d\x00", "control character"},

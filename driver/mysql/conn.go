@@ -45,7 +45,10 @@ type conn struct {
 	spareRows *rows
 }
 
-var _ innerConn = (*conn)(nil)
+var (
+	_ innerConn              = (*conn)(nil)
+	_ wire.TransactionTeller = (*conn)(nil)
+)
 
 func newConn(ctx context.Context, c *connector, raw sqldriver.Conn, line net.Conn) (*conn, error) {
 	inner, ok := raw.(innerConn)
@@ -82,6 +85,9 @@ func (c *conn) CheckNamedValue(v *sqldriver.NamedValue) error { return c.inner.C
 func (c *conn) IsValid() bool {
 	return !c.broken && !c.changed && c.prepared == "" && c.inner.IsValid() && !c.status.inTx()
 }
+
+// InTransaction reports what the server last said.
+func (c *conn) InTransaction() bool { return c.status.inTx() }
 
 // ResetSession reports whether the connection may be used again.
 func (c *conn) ResetSession(ctx context.Context) error {

@@ -58,8 +58,8 @@
 // A connection that comes back with a transaction open, after a raw BEGIN say,
 // is closed rather than reused. So is one on which a statement has left
 // something: SET, USE, CREATE TEMPORARY TABLE, GET_LOCK, LOCK TABLES, FLUSH,
-// PREPARE, HANDLER, also in a comment that the server executes. SET STATEMENT
-// leaves nothing. It goes by the text of the statement, at no round trip: what
-// a procedure sets inside stays, and so does a user variable that a SELECT
-// assigns with := or INTO.
+// PREPARE, HANDLER, CALL, also in a comment that the server executes. SET
+// STATEMENT leaves nothing by itself. It goes by the text of the statement, at
+// no round trip: what a function sets inside stays, and so does a user variable
+// that a SELECT assigns with := or INTO.
 package mysql

@@ -9,8 +9,8 @@ import (
 // leavesState reports whether a text may leave something in the session when
 // it has run: a variable, another database, a temporary table, a lock, a
 // prepared statement. The server tells of an open transaction by itself. It
-// goes by what is written: what a procedure does inside is not seen, nor is a
-// user variable that is assigned in a SELECT.
+// goes by what is written: what a function does inside is not seen, nor is a
+// user variable that is assigned in a SELECT. A procedure can do anything.
 func leavesState(query string) bool {
 	if !deservesALook(query) {
 		return false
@@ -34,7 +34,7 @@ func leavesState(query string) bool {
 func deservesALook(query string) bool {
 	s := sqlwords.MySQL.Scan(query)
 	if sqlwords.Is(s.Next(), "select", "insert", "update", "delete", "replace", "with", "begin", "start", "commit",
-		"rollback", "savepoint", "release", "call", "(") {
+		"rollback", "savepoint", "release", "(") {
 		return strings.IndexByte(query, ';') >= 0 || sqlwords.Around(query, "get", "lock")
 	}
 	return true
@@ -44,7 +44,7 @@ func deservesALook(query string) bool {
 func beginsState(word string, s *sqlwords.Scanner) bool {
 	switch {
 	case sqlwords.Is(word, "set"):
-		return !sqlwords.Is(s.Peek(), "statement") // MariaDB's, for one statement.
+		return !sqlwords.Is(s.Peek(), "statement") || setsFor(*s)
 	case sqlwords.Is(word, "create"):
 		return createsState(*s)
 	case sqlwords.Is(word, "begin"):
@@ -54,7 +54,20 @@ func beginsState(word string, s *sqlwords.Scanner) bool {
 	case sqlwords.Is(word, "flush"):
 		return true // FLUSH TABLES ... WITH READ LOCK.
 	}
-	return sqlwords.Is(word, "use", "lock", "prepare", "deallocate", "handler", "backup", "if", "case", "for", "loop", "repeat", "while")
+	return sqlwords.Is(word, "use", "call", "lock", "prepare", "deallocate", "handler", "backup", "if", "case", "for", "loop", "repeat", "while")
+}
+
+// setsFor judges the statement that MariaDB's SET STATEMENT ... FOR is for.
+func setsFor(s sqlwords.Scanner) bool {
+	for word := s.Next(); word != "" && word != ";"; word = s.Next() {
+		if !sqlwords.Is(word, "for") {
+			continue
+		}
+		if rest := s; beginsState(rest.Next(), &rest) {
+			return true
+		}
+	}
+	return false
 }
 
 // createsState reports CREATE [OR REPLACE] TEMPORARY.

@@ -162,7 +162,8 @@ func (c *conn) finishXA(ctx context.Context, statement, xid string) error {
 			c.prepared = ""
 		}
 		return nil
-	case errors.As(err, &refused) && refused.Number == errNoSuchXA:
+	case errors.As(err, &refused) && (refused.Number == errNoSuchXA || refused.Number == errXARollback):
+		// The second one is of a branch that had written nothing.
 		return fmt.Errorf("%w: %w", driver.ErrNotPrepared, err)
 	case errors.As(err, &refused):
 		return err

@@ -10,6 +10,8 @@ import (
 	jackc "github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 const (
@@ -20,6 +22,10 @@ const (
 	// with a ping. It finds what a look at the socket cannot, such as a
 	// firewall that forgot the connection.
 	pingAfter = time.Second
+
+	// lookAfter is the same for a look at the socket, a system call: a busy
+	// connection does without.
+	lookAfter = time.Millisecond
 
 	// farewell bounds the last message to the server on a connection that is
 	// given up.
@@ -56,6 +62,7 @@ var (
 	_ sqldriver.NamedValueChecker  = (*conn)(nil)
 	_ sqldriver.SessionResetter    = (*conn)(nil)
 	_ sqldriver.Validator          = (*conn)(nil)
+	_ wire.TransactionTeller       = (*conn)(nil)
 )
 
 // newConn returns nil for a connection of another configuration than this
@@ -200,6 +207,9 @@ func (c *conn) ready(ctx context.Context) error {
 	return nil
 }
 
+// InTransaction reports what the server last said.
+func (c *conn) InTransaction() bool { return c.inTx() }
+
 // inTx reports whether the server has told of a transaction, open or failed.
 // Of a closed connection it is the last that was heard.
 func (c *conn) inTx() bool { return c.pgc.TxStatus() != statusIdle }
@@ -214,7 +224,8 @@ func (c *conn) ResetSession(ctx context.Context) error {
 		return sqldriver.ErrBadConn
 	}
 	now := time.Now()
-	if c.socket.calls() || now.Sub(c.used) > pingAfter {
+	idle := now.Sub(c.used)
+	if idle > lookAfter && c.socket.calls() || idle > pingAfter {
 		// It fails without closing the connection if ctx ends. The statement
 		// that follows will say so.
 		if err := c.pgc.Ping(ctx); err != nil && (c.pgc.IsClosed() || ctx.Err() == nil) {

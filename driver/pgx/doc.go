@@ -66,8 +66,8 @@
 // A connection that comes back with a transaction open, after a raw BEGIN say,
 // is closed rather than reused. So is one on which a statement has left
 // something: SET and set_config, a temporary table, a session-level advisory
-// lock, PREPARE, LISTEN, and settings that the server reports by itself, as it
-// does of search_path from PostgreSQL 18 on. SET LOCAL and
+// lock, PREPARE, LISTEN, DO, CALL, and settings that the server reports by
+// itself, as it does of search_path from PostgreSQL 18 on. SET LOCAL and
 // pg_advisory_xact_lock leave nothing. Otherwise it goes by the text of the
 // statement, at no round trip: what a function sets inside stays.
 //

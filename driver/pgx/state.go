@@ -88,7 +88,7 @@ func deservesALook(query string) bool {
 		return true
 	}
 	return strings.IndexByte(query, ';') >= 0 ||
-		sqlwords.Around(query, "pg", "advisory_lock", "try_advisory_lock", "temp") || sqlwords.Around(query, "set", "config")
+		sqlwords.Around(query, "pg", "advisory_lock", "try_advisory_lock", "temp", "settings") || sqlwords.Around(query, "set", "config")
 }
 
 // containsTemp looks for the word in any case.
@@ -115,9 +115,10 @@ func statementLeavesState(s *sqlwords.Scanner) (found, more bool) {
 	if beginsState(word, s) {
 		return true, true
 	}
+	first := word
 	var before, last string
 	for ; word != "" && word != ";"; before, last, word = last, word, s.Next() {
-		if leaves(before, last, word, s) {
+		if leaves(before, last, word, s) || sqlwords.Is(word, "pg_settings") && sqlwords.Is(first, "update", "with") {
 			return true, true
 		}
 	}
@@ -134,8 +135,8 @@ func beginsState(word string, s *sqlwords.Scanner) bool {
 	case sqlwords.Is(word, "declare"):
 		return has(*s, "hold")
 	}
-	// DO can do anything.
-	return sqlwords.Is(word, "reset", "discard", "listen", "unlisten", "load", "do", "deallocate")
+	// DO and CALL can do anything.
+	return sqlwords.Is(word, "reset", "discard", "listen", "unlisten", "load", "do", "call", "deallocate")
 }
 
 // leaves judges a word in a statement by those before and behind it.

@@ -25,6 +25,7 @@ func TestLeavesState(t *testing.T) {
 		"SELECT pg_advisory_lock(1)", "SELECT pg_catalog.pg_try_advisory_lock_shared (1, 2)", "SELECT PG_ADVISORY_LOCK(1)",
 		"SELECT set_config('a.b', 'c', false)", "SELECT pg_catalog.set_config('a.b', concat('c', ')'), (1 = 1))", "SELECT SET_CONFIG('a', 'true', 'f')",
 		"LISTEN c", "UNLISTEN *", "PREPARE p AS SELECT 1", "DEALLOCATE ALL", "LOAD 'x'", "DO $$ BEGIN END $$", "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+		"CALL p()", "UPDATE pg_settings SET setting = '1' WHERE name = 'x'", `update only pg_catalog."pg_settings" SET setting = '1'`,
 	} {
 		require.True(t, pgx.LeavesState(query), query)
 	}
@@ -35,6 +36,7 @@ func TestLeavesState(t *testing.T) {
 		"SELECT pg_advisory_xact_lock(1), pg_try_advisory_xact_lock(1), pg_advisory_unlock(1)", "SELECT set_config('a.b', 'c', true), 1",
 		"SELECT set_config('a', f(')', (1)), TRUE)", "CREATE TEMP TABLE t (id int) ON COMMIT DROP", "CREATE TABLE t (temp int)", "BEGIN; COMMIT; -- SET x",
 		"DECLARE c CURSOR FOR SELECT 1", "SELECT $x$; SET x = 1 $x$", `SELECT "; SET x = 1"`, "/* SET x = 1; */ SELECT 1", "SELECT 1; ", "NOTIFY c",
+		"SELECT * FROM pg_settings", "INSERT INTO pg_settings_copy SELECT 1",
 		"SELECT E'\\'; SET x = 1; ' AS e'", "SELECT 5 AS a$b, $1", "'", "$a$", `"`, "/*", "SELECT pg_temp_x.y FROM x_set_config",
 	} {
 		require.False(t, pgx.LeavesState(query), query)

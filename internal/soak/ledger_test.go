@@ -84,7 +84,7 @@ func (l *ledger) requireTruth(ctx context.Context, t *testing.T, s *site) (writt
 	}
 	for i, there := range rows {
 		k, answer := kind(told[2*i]), told[2*i+1]
-		require.Truef(t, agrees(k, answer, there), "client %d, request %d: %s was told %c, and there is %03b", l.client, i, k, answer, there)
+		require.Truef(t, agrees(k, answer, there), "GRAVE: client %d, request %d: %s was told %c, and there is %03b", l.client, i, k, answer, there)
 		if there == 0b111 {
 			written++
 		}

@@ -167,9 +167,9 @@ func requireLedger(t *testing.T, calls []*call, there map[string]bool) (unknown 
 	for _, c := range calls {
 		switch {
 		case c.err == nil:
-			require.True(t, there[c.id], "%s was acknowledged, and is not there", c.id)
+			require.True(t, there[c.id], "GRAVE: %s was acknowledged, and is not there", c.id)
 		case c.known():
-			require.False(t, there[c.id], "%s has failed, and is there: %v", c.id, c.err)
+			require.False(t, there[c.id], "GRAVE: %s has failed, and is there: %v", c.id, c.err)
 		default:
 			unknown++
 		}

@@ -44,6 +44,7 @@ func TestOutage(t *testing.T) { //nolint:paralleltest // It measures times.
 				g.measure(t, window, 0.99) // Warm.
 				var before, during time.Duration
 				well := b.during(t, func() { before = g.measure(t, window, 0.99) })
+				time.Sleep(1200 * time.Millisecond) // What was idle for long is asked whether it lives, before it is used.
 				outage(t, p)
 				time.Sleep(50 * time.Millisecond) // What was under way is over.
 				lost := b.during(t, func() { during = g.measure(t, window, 0.99) })
