@@ -82,7 +82,7 @@ func TestHostileArguments(t *testing.T) {
 			for i, payload := range payloads {
 				storePayload(ctx, t, db, name, int64(i), payload)
 			}
-			requireStored(ctx, t, db, payloads)
+			requireStored(ctx, t, db, name, payloads)
 			requireCanary(ctx, t, db)
 			requireAtRest(t, x)
 		})
@@ -110,16 +110,17 @@ func storePayload(ctx context.Context, t *testing.T, db *echobun.Session, databa
 	require.EqualValues(t, 1, n, "%q", payload)
 }
 
-func requireStored(ctx context.Context, t *testing.T, db *echobun.Session, payloads []string) {
+func requireStored(ctx context.Context, t *testing.T, db *echobun.Session, database string, payloads []string) {
 	t.Helper()
 	var rows []hostileRow
 	require.NoError(t, db.NewSelect().Model(&rows).Order("id").Scan(ctx))
 	require.Len(t, rows, len(payloads))
 	for i, payload := range payloads {
 		require.Equal(t, []byte(payload), rows[i].Blob, "%q", payload)
-		if rows[i].Text != "" {
-			require.Equal(t, payload, rows[i].Text)
+		if database == "PostgreSQL" && strings.Contains(payload, "\x00") {
+			payload = "" // As it was stored.
 		}
+		require.Equal(t, payload, rows[i].Text)
 	}
 }
 

@@ -47,7 +47,10 @@ func TestOutage(t *testing.T) { //nolint:paralleltest // It measures times.
 				time.Sleep(1200 * time.Millisecond) // What was idle for long is asked whether it lives, before it is used.
 				outage(t, p)
 				time.Sleep(50 * time.Millisecond) // What was under way is over.
-				lost := b.during(t, func() { during = g.measure(t, window, 0.99) })
+				lost := b.during(t, func() {
+					require.Equal(t, "down", x.Health(t.Context()).Binds["auth"].Status) // It takes 1.5 s at most.
+					during = g.measure(t, window, 0.99)
+				})
 
 				require.NotEmpty(t, well)
 				latest := requireLost(t, lost, b.limit)
