@@ -16,6 +16,7 @@ COVER_MINIMUM  := 90
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 PATCH     ?=
+SHARE     ?= 1
 
 SOAK_TIME ?= 10m
 
@@ -96,8 +97,8 @@ bench-once: ## Run each part of that comparison once, to see that it runs.
 bench-packages: ## Run the packages' own benchmarks, each for BENCHTIME (1s).
 	@hack/each go test -run=NONE -bench=. -benchmem -benchtime=$(BENCHTIME) ./...
 
-uncured: ## Prove that tests can fail: take out one cure at a time (testdata/uncured; PATCH=name for one).
-	@go run ./internal/uncured $(PATCH)
+uncured: ## Prove that tests can fail: take out one cure at a time (testdata/uncured; PATCH=name for one, SHARE=3 for a third).
+	@go run ./internal/uncured -share $(SHARE) $(PATCH)
 
 example: ## Run the example application.
 	go run -C _example .
@@ -108,7 +109,7 @@ cross: ## Compile everything, tests too, for macOS and Windows.
 
 ci: ## Run everything that CI does.
 	@hack/steps fmt-check tidy-check tests-check vet lint test-race cover-check \
-		"crash-test CRASH_KILLS=4 CRASH_RANDOM=60 CRASH_SERVERS=6" "fuzz FUZZTIME=5s" "bench-packages BENCHTIME=1x" bench-once uncured summary
+		"crash-test CRASH_KILLS=4 CRASH_RANDOM=60 CRASH_SERVERS=6" "fuzz FUZZTIME=5s" "bench-packages BENCHTIME=1x" bench-once "uncured SHARE=3" summary
 
 # The test runner's own last words, again after the steps that came later.
 summary:

@@ -11,14 +11,20 @@
 // more, the command says so and exits with 1. Arguments are the names of the
 // patches to try; none means all.
 //
+// With -share N it tries one in N, others for each commit, and looks at the
+// rest only whether they apply.
+//
 // It has to run in the root of the repository.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -33,7 +39,9 @@ const patches = "testdata/uncured"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	failed, err := run(ctx, ".", os.Args[1:], os.Stdout)
+	share := flag.Uint("share", 1, "try one patch in `N`, others for each commit; the rest has to apply")
+	flag.Parse()
+	failed, err := run(ctx, ".", flag.Args(), oneIn(uint32(max(*share, 1)), commit(ctx)), os.Stdout)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "uncured:", err)
@@ -47,9 +55,24 @@ func main() {
 // workers is how many patches are tried at the same time.
 const workers = 2
 
-// run tries the patches with the given names in the tree at root, writes a
-// line for each, and returns how many of them prove nothing.
-func run(ctx context.Context, root string, names []string, out io.Writer) (failed int, err error) {
+// commit returns the name of the commit that is checked out, if there is one.
+func commit(ctx context.Context) string {
+	out, _ := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
+	return string(out)
+}
+
+// oneIn picks one name in n, by chance that the seed decides.
+func oneIn(n uint32, seed string) func(name string) bool {
+	return func(name string) bool {
+		h := fnv.New32a()
+		_, _ = io.WriteString(h, seed+name)
+		return h.Sum32()%n == 0
+	}
+}
+
+// run tries the patches with the given names in the tree at root, if they are
+// picked, writes a line for each, and returns how many of them prove nothing.
+func run(ctx context.Context, root string, names []string, pick func(string) bool, out io.Writer) (failed int, err error) {
 	root, err = filepath.Abs(root)
 	if err != nil {
 		return 0, err
@@ -67,7 +90,7 @@ func run(ctx context.Context, root string, names []string, out io.Writer) (faile
 	for range workers {
 		running.Go(func() {
 			for name := range todo {
-				lines <- work(ctx, root, name)
+				lines <- work(ctx, root, name, pick(name))
 			}
 		})
 	}
@@ -90,10 +113,10 @@ type line struct {
 	text string
 }
 
-// work tries one patch.
-func work(ctx context.Context, root, name string) line {
+// work tries one patch, or only applies it.
+func work(ctx context.Context, root, name string, picked bool) line {
 	start := time.Now()
-	what, err := try(ctx, root, filepath.Join(root, patches, name+".patch"))
+	what, err := try(ctx, root, filepath.Join(root, patches, name+".patch"), picked)
 	word := "ok  "
 	if err != nil {
 		word, what = "FAIL", strings.ReplaceAll(err.Error(), "\n", "\n     ")
@@ -125,8 +148,9 @@ func find(dir string, names []string) ([]string, error) {
 	return names, nil
 }
 
-// try runs the test of a patch without its cure, and says what that proved.
-func try(ctx context.Context, root, file string) (string, error) {
+// try runs the test of a patch without its cure, if it is picked, and says what
+// that proved.
+func try(ctx context.Context, root, file string, picked bool) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
@@ -139,6 +163,9 @@ func try(ctx context.Context, root, file string) (string, error) {
 		return "", err
 	}
 	defer o.remove()
+	if !picked {
+		return "it applies: " + p.cure, nil
+	}
 	result, err := runTest(ctx, o, p)
 	if err != nil {
 		return "", err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -74,7 +75,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 			root := newRepository(t, map[string]string{"x": tt.patch})
 			var out bytes.Buffer
-			failed, err := run(t.Context(), root, nil, &out)
+			failed, err := run(t.Context(), root, nil, all, &out)
 			require.NoError(t, err)
 			require.Equal(t, strings.HasPrefix(tt.want, "FAIL"), failed == 1)
 			words := strings.Fields(out.String())
@@ -90,26 +91,52 @@ func TestRunSeveral(t *testing.T) {
 	good := diff("./x TestDouble", "return 2 * n", "return n")
 	root := newRepository(t, map[string]string{"a": good, "b": good, "c": diff("./x TestDouble", "return 2 * n", "return m"), "d": good})
 	var out bytes.Buffer
-	failed, err := run(t.Context(), root, nil, &out)
+	failed, err := run(t.Context(), root, nil, all, &out)
 	require.NoError(t, err)
 	require.Equal(t, 1, failed, out.String())
 	require.Equal(t, 3, strings.Count("\n"+out.String(), "\nok   "))
 	require.Contains(t, out.String(), "\nFAIL c ")
 
 	out.Reset()
-	failed, err = run(t.Context(), root, []string{"d"}, &out)
+	failed, err = run(t.Context(), root, []string{"d"}, all, &out)
 	require.NoError(t, err)
 	require.Zero(t, failed)
 	require.Equal(t, 1, strings.Count(out.String(), "\n"))
 }
 
+func all(string) bool { return true }
+
+// What is not picked has to apply, and no more.
+func TestRunShare(t *testing.T) {
+	t.Parallel()
+	root := newRepository(t, map[string]string{
+		"proof": diff("./x TestDouble", "return 2 * n", "return n"), "no-proof": diff("./x TestNothing", "return 2 * n", "return n"),
+		"stale": diff("./x TestDouble", "return 3 * n", "return n"),
+	})
+	var out bytes.Buffer
+	failed, err := run(t.Context(), root, nil, func(string) bool { return false }, &out)
+	require.NoError(t, err)
+	require.Equal(t, 1, failed)
+	require.Equal(t, 2, strings.Count(out.String(), "it applies: it doubles"), "%s", &out)
+	require.Contains(t, out.String(), "FAIL stale")
+
+	picked := 0
+	for i := range 3000 {
+		if oneIn(3, "seed")(strconv.Itoa(i)) {
+			picked++
+		}
+	}
+	require.InDelta(t, 1000, picked, 150)
+	require.True(t, oneIn(1, "seed")("whatever"))
+}
+
 func TestRunNothing(t *testing.T) {
 	t.Parallel()
 	root := newRepository(t, nil)
-	_, err := run(t.Context(), root, nil, &bytes.Buffer{})
+	_, err := run(t.Context(), root, nil, all, &bytes.Buffer{})
 	require.ErrorContains(t, err, "no patches in")
 	root = newRepository(t, map[string]string{"x": ""})
-	_, err = run(t.Context(), root, []string{"y"}, &bytes.Buffer{})
+	_, err = run(t.Context(), root, []string{"y"}, all, &bytes.Buffer{})
 	require.ErrorContains(t, err, `no patch "y"`)
 }
 
@@ -119,7 +146,7 @@ func TestRunCancelled(t *testing.T) {
 	root := newRepository(t, map[string]string{"a": good, "b": good, "c": good})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := run(ctx, root, nil, &bytes.Buffer{})
+	_, err := run(ctx, root, nil, all, &bytes.Buffer{})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -150,7 +177,7 @@ new file mode 100644
 `
 	root := newRepository(t, map[string]string{"x": patch})
 	var out bytes.Buffer
-	failed, err := run(t.Context(), root, nil, &out)
+	failed, err := run(t.Context(), root, nil, all, &out)
 	require.NoError(t, err)
 	require.Zero(t, failed, out.String())
 	require.FileExists(t, filepath.Join(root, "x/x.go"), "the tree stays as it is")
