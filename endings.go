@@ -28,7 +28,7 @@ func (e *engine) mayRun(query string) error {
 		return nil // MariaDB's compound statement.
 	case controls(op, query):
 		return fmt.Errorf("%s would end the transaction on this bind alone: use RunInTx, or Commit and Rollback of the session", op)
-	case e.is(dialect.MySQL) && commitsImplicitly(op):
+	case e.is(dialect.MySQL) && commitsImplicitly(op, query):
 		return fmt.Errorf("%s would commit the transaction, as DDL does on MySQL and MariaDB: send it outside of one", op)
 	}
 	return nil
@@ -63,11 +63,12 @@ func controls(op, query string) bool {
 }
 
 // commitsImplicitly reports whether MySQL and MariaDB commit before such a statement.
-func commitsImplicitly(op string) bool {
+func commitsImplicitly(op, query string) bool {
 	first, second, _ := strings.Cut(op, " ")
 	switch first {
 	case "CREATE", "DROP":
-		return second != "TEMPORARY" && second != "PREPARE"
+		temporary := second == "TEMPORARY" || second == "OR" && strings.Contains(strings.ToUpper(query), "REPLACE TEMPORARY ")
+		return !temporary && second != "PREPARE"
 	case "ALTER", "TRUNCATE", "RENAME", "LOCK", "GRANT", "REVOKE":
 		return true
 	}

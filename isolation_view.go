@@ -104,7 +104,7 @@ func (i *isolation) refusal(query string) error {
 	switch {
 	case controls(op, query):
 		return errors.New("an isolated test cannot control transactions by SQL: use RunInTx or BeginTx")
-	case i.is(dialect.MySQL) && commitsImplicitly(op):
+	case i.is(dialect.MySQL) && commitsImplicitly(op, query):
 		return fmt.Errorf("%s would commit the isolated test, as DDL does on MySQL and MariaDB: do it before Isolate", op)
 	}
 	return nil

@@ -54,6 +54,25 @@ func TestTxRefusesWhatWouldEndIt(t *testing.T) {
 	requireAtRest(t, x)
 }
 
+// What only looks like it goes through.
+func TestTxSendsWhatDoesNotEndIt(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	for key, all := range map[string][]string{
+		"":     {"SAVEPOINT a", "ROLLBACK TO a", "ROLLBACK WORK TO SAVEPOINT a", "RELEASE a", "CREATE TABLE made (id int)", "PREPARE p AS SELECT 1", "DEALLOCATE p"},
+		"auth": {"SAVEPOINT a", "ROLLBACK TO SAVEPOINT a", "CREATE TEMPORARY TABLE made (id int)", "CREATE OR REPLACE TEMPORARY TABLE made (id int)", "DROP TEMPORARY TABLE made", "BEGIN NOT ATOMIC SET @a = 1; END"},
+		"meta": {"SAVEPOINT a", "ROLLBACK TO a", "CREATE TABLE made (id int)", "DROP TABLE made"},
+	} {
+		require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+			for _, query := range all {
+				require.NoError(t, ran(tx.Bind(key).ExecContext(ctx, query)), query)
+			}
+			return nil
+		}))
+	}
+	requireAtRest(t, x)
+}
+
 // A transaction that was ended all the same is not told as committed. MySQL
 // executes such comments.
 func TestTxThatWasEndedIsNotCommitted(t *testing.T) {

@@ -92,6 +92,32 @@ func (s *site) start(t *testing.T) {
 	s.limit.Store(int64(calmLimit))
 }
 
+// fill gives the tables rows between those that clients will write, so that
+// they are not much smaller in the first part of the run than in the last.
+func (s *site) fill(t *testing.T, n int64) {
+	t.Helper()
+	x := open(t, s.sounds)
+	ctx, end := x.AppContext(t.Context())
+	defer end()
+	require.NoError(t, x.CreateAll(ctx))
+	db, err := x.Session(ctx)
+	require.NoError(t, err)
+	for client := range int64(clients) {
+		var orders []order
+		var payments []payment
+		var events []event
+		for i := range n {
+			id := (client+1)<<32 + 1<<31 + i // Beyond what a client comes to.
+			orders, payments, events = append(orders, order{ID: id}), append(payments, payment{ID: id}), append(events, event{ID: id})
+		}
+		for _, rows := range []any{&orders, &payments, &events} {
+			_, err := db.NewInsert().Model(rows).Returning("NULL").Exec(ctx)
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, x.Close())
+}
+
 // stop stops it. Nothing may be in use any more.
 func (s *site) stop(t *testing.T) {
 	t.Helper()

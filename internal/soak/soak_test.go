@@ -37,6 +37,7 @@ func TestSoak(t *testing.T) { //nolint:paralleltest // It measures memory.
 		long = 15 * time.Second
 	}
 	s := newSite(t)
+	s.fill(t, min(int64(long/time.Second)*5, 5000))
 	l := newLoad(t, s)
 	s.start(t)
 	l.run(t.Context(), time.Second, 0) // Makes what is made once.
