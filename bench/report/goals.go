@@ -58,7 +58,7 @@ const missed = `### Why some are missed
 - **GORM, sqlx and database/sql are ahead where a statement is prepared once.** They send one text with the values beside it.
   Bun writes the values into the text, so that PostgreSQL parses and plans each anew, and SQLite compiles it. That is Bun's
   way, by hand as much as through echobun: compare "Bun, our engine" and "database/sql" below. A profile of the point
-  select on SQLite has a third of its time in sqlite3_prepare; on PostgreSQL it is the server's time.
+  select on SQLite has a fifth of its time in sqlite3_prepare; on PostgreSQL it is the server's time.
 - **An update on PostgreSQL is not faster than with pgx's defaults.** Pgx sends a statement that has neither arguments nor
   rows by the simple protocol in any mode, so there is nothing to save.
 - **A model takes more than 20 µs to register.** Four fifths of a profile are Bun's: Register has it build each table

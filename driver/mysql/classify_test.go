@@ -17,6 +17,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/driver/mysql"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -141,4 +142,13 @@ func begin(tb testing.TB, db *bun.DB) bun.Tx {
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = tx.Rollback() })
 	return tx
+}
+
+// TestNamed: go-sql-driver's error of a connection that broke before anything
+// was written is no [sqldriver.ErrBadConn], and nobody can name it.
+func TestNamed(t *testing.T) {
+	t.Parallel()
+	require.ErrorIs(t, mysql.Named(errors.New("bad connection")), gomysql.ErrInvalidConn)
+	other := errors.New("other")
+	require.Same(t, other, mysql.Named(other))
 }

@@ -116,6 +116,7 @@ func (c *connector) connect(ctx context.Context) (*conn, error) {
 	if err == nil {
 		return cn, nil
 	}
+	err = named(err)
 	if limited.Err() != nil && ctx.Err() == nil {
 		// The caller's context has not ended, so the error must not look so.
 		err = fmt.Errorf("no connection within %v: %w", c.settings.connectTimeout, os.ErrDeadlineExceeded)
@@ -127,6 +128,15 @@ func (c *connector) connect(ctx context.Context) (*conn, error) {
 func isRefusedLogin(err error) bool {
 	var server *gomysql.MySQLError
 	return errors.As(err, &server) && server.Number == errLoginRefused
+}
+
+// named gives the error of a connection that broke before anything was written
+// on it a name that [classify] knows. Go-sql-driver keeps its own to itself.
+func named(err error) error {
+	if err.Error() == "bad connection" {
+		return gomysql.ErrInvalidConn
+	}
+	return err
 }
 
 func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -8,6 +8,7 @@ import (
 
 var (
 	FirstWord      = firstWord
+	Named          = named
 	LockName       = lockName
 	ServerFeatures = serverFeatures
 )
