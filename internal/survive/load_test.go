@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -75,7 +76,8 @@ type load struct {
 }
 
 // startLoad has clients send requests until the load is ended, each with a
-// pause after each. One gets the number of the client and of the request.
+// pause after each, half as long or up to half as long again: clients in step
+// would be in each other's way. One gets the number of the client and of the request.
 func startLoad(t *testing.T, clients int, pause time.Duration, one func(ctx context.Context, client, n int) *call) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -88,7 +90,7 @@ func startLoad(t *testing.T, clients int, pause time.Duration, one func(ctx cont
 				l.calls = append(l.calls, c)
 				l.mu.Unlock()
 				select {
-				case <-time.After(pause):
+				case <-time.After(pause/2 + rand.N(pause)):
 				case <-ctx.Done():
 				}
 			}
