@@ -106,11 +106,11 @@ func (r *Results) relative(kind, file string) error {
 	p.Add(line)
 	p.NominalX(labels...)
 	p.Legend.XOffs = 17.5 * vg.Centimeter
-	p.X.Min, p.X.Max = -0.6, float64(len(groups))+0.5
+	p.X.Min, p.X.Max = -0.6, float64(len(groups))+1.2
 	p.Y.Min = 0
 	// Above this a bar says "much slower"; the tables have the number.
 	p.Y.Max = min(p.Y.Max, 6)
-	return p.Save(23*vg.Centimeter, 10*vg.Centimeter, file)
+	return p.Save(25.1*vg.Centimeter, 10*vg.Centimeter, file)
 }
 
 // lineColours are of what grows.
