@@ -32,7 +32,9 @@ type MiddlewareConfig struct {
 	//
 	// Nothing is buffered. Statements after the response has begun are a new
 	// transaction, committed at the handler's end; its failure is returned
-	// and logged, since the client cannot be told any more. Where an inner
+	// and logged, since the client cannot be told any more. After an answer
+	// that has rolled back they are rolled back too. What is written after a
+	// commit that failed goes nowhere, and fails with its error. Where an inner
 	// middleware has an error answered by c.Error, the answer's status decides.
 	//
 	// Inside another atomic installation it joins that one's transaction.
