@@ -22,6 +22,8 @@ type connector struct {
 	e     *engine
 	inner driver.Connector
 	opts  EngineOptions
+
+	refusal refusal
 }
 
 var (
@@ -59,7 +61,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 // open opens a connection to the database.
 func (c *connector) open(ctx context.Context) (*conn, error) {
 	era := c.e.era.Load() // One that begins meanwhile may be for this connection's server.
-	inner, err := c.inner.Connect(ctx)
+	inner, err := c.connect(ctx)
 	if err != nil {
 		return nil, c.e.connectError("connect", outOfTime(ctx, err))
 	}
@@ -73,6 +75,16 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 		}
 	}
 	return dc, nil
+}
+
+// connect has the driver connect, if its server has not just refused that.
+func (c *connector) connect(ctx context.Context) (driver.Conn, error) {
+	if err := c.refusal.recent(); err != nil {
+		return nil, err
+	}
+	inner, err := c.inner.Connect(ctx)
+	c.refusal.note(err)
+	return inner, err
 }
 
 const opOnConnect = "OnConnect "

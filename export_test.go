@@ -7,6 +7,9 @@ func (x *Extension) PoolCounters(key string) [3]int64 {
 	return [3]int64{p.calls.Load(), p.held.Load(), p.waiters.Load()}
 }
 
+// RefusalLife is how long it is remembered that no server listens.
+const RefusalLife = refusalLife
+
 // CommitLogDDL is what an operator runs.
 const CommitLogDDL = commitLogDDL
 

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"reflect"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/uptrace/bun/dialect/sqlitedialect"
@@ -49,8 +51,11 @@ func fakeCalls(name string) []string {
 func (fakeDB) Dialect() schema.Dialect { return sqlitedialect.New() }
 
 func (fakeDB) Classify(err error) driver.Class {
-	if errors.Is(err, errFakeStatement) {
+	switch {
+	case errors.Is(err, errFakeStatement):
 		return driver.Check
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return driver.Unavailable
 	}
 	return 0
 }
@@ -75,6 +80,8 @@ func (c *fakeConnector) Driver() sqldriver.Driver { return nil }
 func (c *fakeConnector) Connect(context.Context) (sqldriver.Conn, error) {
 	plain := &plainConn{c}
 	switch c.kind {
+	case "refuses":
+		return nil, errors.Join(c.log("connect", ""), &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
 	case "plain":
 		return plain, nil
 	case "skips":
