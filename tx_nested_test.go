@@ -2,6 +2,7 @@ package echobun_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -202,4 +203,83 @@ func TestNestedTxEndsWithTheOuterContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	requireAtRest(t, x)
 	requireNamed(t, x, "nested", 0, 0, 0)
+}
+
+func TestNestedTxHasItsOwnContext(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		inner, cancel := context.WithTimeout(context.WithValue(ctx, valueKey{}, "mine"), time.Minute)
+		defer cancel()
+		require.NoError(t, tx.RunInTx(inner, nil, func(ctx context.Context, nested *echobun.Session) error {
+			require.Equal(t, "mine", ctx.Value(valueKey{}))
+			_, ok := ctx.Deadline()
+			require.True(t, ok)
+			inCtx, err := x.Session(ctx)
+			require.NoError(t, err)
+			require.Same(t, nested, inCtx)
+			require.ErrorIs(t, tx.RunInTx(ctx, nil, nil), echobun.ErrOutsideTx, "a second one beside it")
+			return nil
+		}))
+		canceled, cancel := context.WithCancel(ctx)
+		err := tx.RunInTx(canceled, nil, func(ctx context.Context, nested *echobun.Session) error {
+			require.NoError(t, insertAll(ctx, nested, "cancelled"))
+			cancel()
+			_, err := nested.NewInsert().Model(&Debit{Name: "late"}).Exec(ctx)
+			return err
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		return insertAll(ctx, tx, "outer")
+	}))
+	requireNamed(t, x, "cancelled", 0, 0, 0)
+	requireNamed(t, x, "outer", 1, 1, 1)
+}
+
+func TestNestedTxIsDoomedAlone(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		require.NoError(t, insertAll(ctx, tx, "a"))
+		for i := range 100 { // Savepoints do not pile up.
+			err := tx.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+				if _, err := tx.NewInsert().Model(&Debit{Name: fmt.Sprint("b", i)}).Exec(ctx); err != nil {
+					return err
+				}
+				_, _ = tx.NewInsert().Model(&Debit{Name: "a"}).Exec(ctx)
+				return nil // It was swallowed.
+			})
+			require.ErrorIs(t, err, echobun.ErrTxDoomed)
+			require.ErrorIs(t, err, echobun.ErrUnique)
+		}
+		require.NoError(t, tx.RunInTx(ctx, nil, func(ctx context.Context, second *echobun.Session) error {
+			err := second.RunInTx(ctx, nil, func(ctx context.Context, third *echobun.Session) error {
+				require.NoError(t, insertAll(ctx, third, "c"))
+				return errOfFn
+			})
+			require.Same(t, errOfFn, err)
+			return insertAll(ctx, second, "d")
+		}))
+		return nil
+	}))
+	requireNamed(t, x, "a", 1, 1, 1)
+	requireNamed(t, x, "c", 0, 0, 0)
+	requireNamed(t, x, "d", 1, 1, 1)
+	requireNamed(t, x, "b0", 0, 0, 0)
+}
+
+func TestNestedTxLeftOpen(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := sqliteBank(t)
+	tx, err := s.Begin(ctx, nil)
+	require.NoError(t, err)
+	inner, err := tx.Begin(ctx, nil)
+	require.NoError(t, err)
+	require.NoError(t, insertAll(ctx, inner, "open"))
+	err = tx.Commit(ctx)
+	require.ErrorIs(t, err, echobun.ErrTxDoomed)
+	require.ErrorContains(t, err, "still open")
+	require.ErrorIs(t, inner.Commit(ctx), sql.ErrTxDone)
+	require.NoError(t, inner.Rollback(ctx))
+	requireAtRest(t, x)
+	requireNamed(t, x, "open", 0, 0, 0)
 }

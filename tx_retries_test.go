@@ -3,13 +3,17 @@ package echobun_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 
 	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/internal/dbtest"
 )
 
 // skew reads one row and updates another one.
@@ -115,4 +119,193 @@ func TestTxRetriesGaleraCommits(t *testing.T) {
 		require.ErrorContains(t, err, `bind "auth"`)
 		require.Zero(t, hooks)
 	}
+}
+
+// Two transactions lock two rows in opposite orders: one is the victim, and
+// its earlier rows are gone, so it must not go on.
+func TestTxDeadlock(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{(*Debit)(nil)}, func(t *testing.T, x *echobun.Extension) {
+		if x.Engine().Dialect().Name().String() == "sqlite" {
+			return // It has one writer.
+		}
+		ctx, s := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		for _, name := range []string{"a", "b"} {
+			_, err := s.NewInsert().Model(&Debit{Name: name}).Exec(ctx)
+			require.NoError(t, err)
+		}
+		for _, retries := range []int{0, 5} {
+			errs, attempts := deadlock(ctx, s, retries)
+			if retries > 0 {
+				require.NoError(t, errors.Join(errs...))
+				require.Greater(t, attempts, 2)
+				continue
+			}
+			failed := 0
+			for _, err := range errs {
+				if err != nil {
+					failed++
+					require.ErrorIs(t, err, echobun.ErrTxDoomed)
+					require.ErrorIs(t, err, echobun.ErrSerialization)
+				}
+			}
+			require.Equal(t, 1, failed)
+		}
+		requireAtRest(t, x)
+	})
+}
+
+// deadlock runs two transactions that deadlock in their first attempt. Each
+// swallows its failure.
+func deadlock(ctx context.Context, s *echobun.Session, retries int) (errs []error, attempts int) {
+	var (
+		both sync.WaitGroup
+		met  sync.WaitGroup
+		mu   sync.Mutex
+	)
+	met.Add(2)
+	errs = make([]error, 2)
+	for i, names := range [][]string{{"a", "b"}, {"b", "a"}} {
+		both.Go(func() {
+			first := true
+			errs[i] = s.RunInTx(ctx, &echobun.TxOptions{Retries: retries}, func(ctx context.Context, tx *echobun.Session) error {
+				mu.Lock()
+				attempts++
+				mu.Unlock()
+				for j, name := range names {
+					_, err := tx.NewUpdate().Model((*Debit)(nil)).Set("name = name").Where("name = ?", name).Exec(ctx)
+					if err != nil {
+						return nil //nolint:nilerr // Swallowed.
+					}
+					if j == 0 && first {
+						first = false
+						met.Done()
+						met.Wait()
+					}
+				}
+				return nil
+			})
+		})
+	}
+	both.Wait()
+	return errs, attempts
+}
+
+// A serialization failure that comes with COMMIT is retried too; one that the
+// function hides behind an error of its own also.
+func TestTxRetries(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	for _, name := range []string{"a", "b"} {
+		_, err := s.NewInsert().Model(&Debit{Name: name}).Exec(ctx)
+		require.NoError(t, err)
+	}
+	attempts, hooks := 0, 0
+	opts := &echobun.TxOptions{Isolation: sql.LevelSerializable, Retries: 3}
+	err := s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
+		attempts++
+		tx.AfterCommit(func(context.Context) { hooks++ })
+		if _, err := tx.NewSelect().Model((*Debit)(nil)).Where("name = 'a'").Count(ctx); err != nil {
+			return err
+		}
+		if attempts == 1 { // Write skew: another one reads b and writes a.
+			other, end := x.AppContext(context.WithoutCancel(ctx))
+			defer end()
+			os, err := x.Session(other)
+			require.NoError(t, err)
+			require.NoError(t, os.RunInTx(other, &echobun.TxOptions{Isolation: sql.LevelSerializable}, func(ctx context.Context, tx *echobun.Session) error {
+				if _, err := tx.NewSelect().Model((*Debit)(nil)).Where("name = 'b'").Count(ctx); err != nil {
+					return err
+				}
+				_, err := tx.NewUpdate().Model((*Debit)(nil)).Set("name = 'A'").Where("name = 'a'").Exec(ctx)
+				return err
+			}))
+		}
+		if _, err := tx.NewUpdate().Model((*Debit)(nil)).Set("name = 'B'").Where("name = 'b'").Exec(ctx); err != nil {
+			return errors.New("hidden")
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2, attempts)
+	require.Equal(t, 1, hooks, "those of the attempt that failed are dropped")
+
+	attempts = 0
+	err = s.RunInTx(ctx, &echobun.TxOptions{Retries: 3}, func(context.Context, *echobun.Session) error { attempts++; return errOfFn })
+	require.Same(t, errOfFn, err)
+	require.Equal(t, 1, attempts)
+
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	start, attempts := time.Now(), 0
+	err = s.RunInTx(short, &echobun.TxOptions{Retries: 1000}, func(context.Context, *echobun.Session) error {
+		attempts++
+		return fmt.Errorf("again: %w", echobun.ErrSerialization)
+	})
+	require.ErrorIs(t, err, echobun.ErrSerialization)
+	require.Less(t, time.Since(start), time.Second)
+	require.Greater(t, attempts, 2)
+
+	for _, never := range []error{
+		&echobun.CommitError{Err: echobun.ErrSerialization}, errors.Join(echobun.ErrSerialization, echobun.ErrOutcomeUnknown),
+	} {
+		attempts = 0
+		require.Error(t, s.RunInTx(ctx, &echobun.TxOptions{Retries: 3}, func(context.Context, *echobun.Session) error { attempts++; return never }))
+		require.Equal(t, 1, attempts)
+	}
+}
+
+func TestTxRetriesSQLiteBusy(t *testing.T) {
+	t.Parallel()
+	url := sqliteURL(t)
+	x := newExtension(t, echobun.Config{DatabaseURI: url + "?busy_timeout=20", Binds: echobun.Binds{"auth": {URL: url}}}, (*Debit)(nil))
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	lock, err := s.Bind("auth").BeginTx(ctx, nil)
+	require.NoError(t, err)
+	attempts := 0
+	require.NoError(t, s.RunInTx(ctx, &echobun.TxOptions{Retries: 5}, func(ctx context.Context, tx *echobun.Session) error {
+		if attempts++; attempts == 3 {
+			require.NoError(t, lock.Rollback())
+		}
+		_, err := tx.NewInsert().Model(&Debit{Name: "x"}).Exec(ctx)
+		return err
+	}))
+	require.Equal(t, 3, attempts)
+}
+
+// TestTxRetriesLockWait has MariaDB give up a wait for a lock, after which it
+// keeps what the transaction did before: nothing of that may stay.
+func TestTxRetriesLockWait(t *testing.T) {
+	t.Parallel()
+	x := newExtension(t, echobun.Config{DatabaseURI: dbtest.MariaDB(t).URL()}, (*Debit)(nil))
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	_, err := s.NewInsert().Model(&Debit{Name: "locked"}).Exec(ctx)
+	require.NoError(t, err)
+	lock, err := x.Engine().BeginTx(ctx, nil)
+	require.NoError(t, err)
+	_, err = lock.NewUpdate().Model((*Debit)(nil)).Set("name = 'kept'").Where("name = 'locked'").Exec(ctx)
+	require.NoError(t, err)
+	attempts := 0
+	require.NoError(t, s.RunInTx(ctx, &echobun.TxOptions{Retries: 5}, func(ctx context.Context, tx *echobun.Session) error {
+		if attempts++; attempts == 3 {
+			require.NoError(t, lock.Commit())
+		}
+		if _, err := tx.NewInsert().Model(&Debit{Name: "once"}).Exec(ctx); err != nil {
+			return err
+		}
+		_, err := tx.NewRaw("SELECT name FROM debits WHERE id = 1 FOR UPDATE NOWAIT").Exec(ctx)
+		if attempts < 3 {
+			require.ErrorIs(t, err, echobun.ErrSerialization)
+			require.ErrorContains(t, err, "1205")
+		}
+		return err
+	}))
+	require.Equal(t, 3, attempts)
+	n, err := s.NewSelect().Model((*Debit)(nil)).Where("name = 'once'").Count(ctx)
+	require.NoError(t, err)
+	require.Equal(t, int64(1), n)
+	requireAtRest(t, x)
 }
