@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/failpoint"
 )
 
 // Limits of one step of a recovery.
@@ -210,7 +211,9 @@ func (r *recovery) settle(ctx context.Context, b *recovered, id xid) {
 			count = r.report.RolledBack
 		}
 		var done bool
+		failpoint.Hit("settle")
 		done, err = b.finish(ctx, id, d.Decision == decidedCommit)
+		failpoint.Hit("settled")
 		if err == nil && done {
 			count[b.e.key]++
 		}
@@ -240,6 +243,7 @@ func (r *recovery) decision(ctx context.Context, home, id string) (decision, err
 			if err != nil {
 				return decision{}, err
 			}
+			failpoint.Hit("claimed")
 			// It may have come after the binds were listed, and have branches
 			// that were not there yet: the next recovery forgets it.
 			if d.Decision == decidedCommit {
@@ -321,11 +325,13 @@ func (r *recovery) forget(ctx context.Context) {
 		b := r.binds[key]
 		for id, d := range b.rows {
 			if !r.needed(id, d) {
+				failpoint.Hit("remove")
 				err := b.once(ctx, func(ctx context.Context) error { return b.e.commits.remove(ctx, id) })
 				if err != nil {
 					r.errs = append(r.errs, err)
 					break
 				}
+				failpoint.Hit("removed")
 			}
 		}
 	}

@@ -211,11 +211,14 @@ func (p *twoPhase) rollback() error {
 			err = errors.Join(err, b.rollback())
 			continue
 		}
+		failpoint.Hit("roll back")
 		ctx, cancel := p.step()
 		finished = p.leave(b, b.rollbackPrepared(ctx)) && finished
 		cancel()
+		failpoint.Hit("rolled back")
 	}
 	if finished {
+		failpoint.Hit("forget")
 		p.forget(p.pointers)
 	}
 	return err

@@ -5,6 +5,7 @@ package crashtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -73,8 +74,9 @@ var rows = map[string]func(id string) any{
 
 // A variant is the order in which a transaction uses binds, and commits them.
 type variant struct {
-	Binds []string
-	Order []string
+	Binds   []string
+	Order   []string
+	Refused bool // SQLite, which decides, refuses at its COMMIT.
 }
 
 func (v variant) String() string {
@@ -91,6 +93,7 @@ type orders struct {
 	Steps   bool     // it lists the steps of one transaction.
 	Nth     int      // In which transaction it kills itself.
 	Pauses  []string // Where it says so, and waits a while.
+	Recover bool     // Steps are those of one recovery.
 }
 
 // pause is how long a child waits at one of its pauses.
@@ -121,6 +124,11 @@ func child(text string) error {
 	if err != nil {
 		return err
 	}
+	if o.Recover {
+		o.watch(new(int))
+		_, err := x.RecoverPrepared(context.Background())
+		return err
+	}
 	ctx, end := x.AppContext(context.Background())
 	defer end()
 	s, err := x.Session(ctx)
@@ -130,6 +138,11 @@ func child(text string) error {
 	if o.Clients == 0 {
 		return alone(ctx, s, o)
 	}
+	return together(ctx, s, o)
+}
+
+// together runs transactions of many clients.
+func together(ctx context.Context, s *echobun.Session, o orders) error {
 	// The instants begin when it is connected: opening so many connections at
 	// once takes a busy machine longer than they last.
 	for i := range 100 {
@@ -156,34 +169,46 @@ func child(text string) error {
 
 // alone runs transactions one after the other, and kills itself in one of them.
 func alone(ctx context.Context, s *echobun.Session, o orders) error {
-	seen := map[string]int{}
 	var n int
+	o.watch(&n)
+	for n = range o.Nth + 1 {
+		id := o.Prefix + strconv.Itoa(n)
+		err := transact(ctx, s, o.Variant, id)
+		switch {
+		case o.Variant.Refused && err == nil:
+			return errors.New("the commit of " + id + " should have been refused")
+		case o.Variant.Refused:
+			say("refused " + id)
+		case err != nil:
+			return err
+		default:
+			say("ack " + id)
+		}
+	}
+	return nil
+}
+
+// watch has the child list its steps, pause or kill itself in transaction n.
+func (o orders) watch(n *int) {
+	seen := map[string]int{}
 	failpoint.Set(func(step string) {
 		if step == "begin" {
 			clear(seen)
 		}
 		seen[step]++
 		at := step + "#" + strconv.Itoa(seen[step])
-		if o.Steps && n == o.Nth {
+		if o.Steps && *n == o.Nth {
 			say("step " + at)
 		}
-		if n == o.Nth && slices.Contains(o.Pauses, at) {
+		if *n == o.Nth && slices.Contains(o.Pauses, at) {
 			say("pause " + at)
 			time.Sleep(pause)
 		}
-		if at == o.Step && n == o.Nth {
+		if at == o.Step && *n == o.Nth {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		}
 	})
-	for n = range o.Nth + 1 {
-		id := o.Prefix + strconv.Itoa(n)
-		if err := transact(ctx, s, o.Variant, id); err != nil {
-			return err
-		}
-		say("ack " + id)
-	}
-	return nil
 }
 
 // transact writes a row with that id on each bind of the variant.
@@ -195,7 +220,11 @@ func transact(ctx context.Context, s *echobun.Session, v variant, id string) err
 				return err
 			}
 		}
-		return nil
+		if !v.Refused {
+			return nil
+		}
+		_, err := tx.Bind("meta").NewRaw("INSERT INTO crash_orphans VALUES (1)").Exec(ctx)
+		return err
 	})
 }
 

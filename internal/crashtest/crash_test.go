@@ -62,6 +62,8 @@ func newSite(t *testing.T) *site {
 	session, err := x.Session(ctx)
 	require.NoError(t, err)
 	require.NoError(t, transact(ctx, session, variants[0], "first")) // It makes the logs.
+	_, err = session.Bind("meta").NewRaw("CREATE TABLE crash_orphans (parent REFERENCES crash_rows (id) DEFERRABLE INITIALLY DEFERRED)").Exec(ctx)
+	require.NoError(t, err)
 	return s
 }
 
@@ -225,9 +227,33 @@ func (s *site) steps(t *testing.T, v variant) []string {
 	t.Helper()
 	r, prefix := s.start(t, orders{Variant: v, Steps: true, Nth: 1})
 	r.wait()
-	require.Len(t, r.heard("ack"), 2, r.lines)
+	require.Len(t, append(r.heard("ack"), r.heard("refused")...), 2, r.lines)
 	s.recovered(t, v, prefix, r.heard("ack"), 1)
 	return r.heard("step")
+}
+
+// requireSteps requires that all those steps are among the ones that were taken.
+func requireSteps(t *testing.T, taken []string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		require.True(t, slices.ContainsFunc(taken, func(at string) bool { return stepName(at) == name }), "no step %s among %v", name, taken)
+	}
+}
+
+// kill kills a child at a step of a transaction, has others recover, and
+// returns how many branches these have committed and rolled back.
+func (s *site) kill(t *testing.T, v variant, at string, recoveries int) (committed, rolledBack int) {
+	t.Helper()
+	r, prefix := s.start(t, orders{Variant: v, Step: at, Nth: 1 + rand.IntN(2)})
+	r.requireKilled(t, at)
+	return s.recovered(t, v, prefix, r.heard("ack"), recoveries)
+}
+
+// requireKilled waits for the child's end, which has to be by its own hand.
+func (r *run) requireKilled(t *testing.T, at string) {
+	t.Helper()
+	r.wait()
+	require.Equal(t, -1, r.cmd.ProcessState.ExitCode(), "it was not killed at %s: %v", at, r.lines)
 }
 
 // TestCrashSteps kills the process at each step of the protocol.
@@ -245,26 +271,21 @@ func TestCrashSteps(t *testing.T) {
 			having[at] = append(having[at], v)
 		}
 	}
-	names := map[string]bool{}
-	for _, at := range all {
-		names[stepName(at)] = true
-	}
-	for _, name := range []string{"begin", "pointed", "recorded", "prepare", "prepared", "decide", "decided", "finish", "finished", "forget"} {
-		require.True(t, names[name], "no step %s among %v", name, all)
-	}
+	requireSteps(t, all, "begin", "pointed", "recorded", "prepare", "prepared", "decide", "decided", "finish", "finished", "forget")
 
 	for _, at := range all {
 		committed, rolledBack := 0, 0
 		for i := range kills {
-			v := having[at][i%len(having[at])]
-			r, prefix := s.start(t, orders{Variant: v, Step: at, Nth: 1 + rand.IntN(2)})
-			r.wait()
-			require.Equal(t, -1, r.cmd.ProcessState.ExitCode(), "it was not killed at %s: %v", at, r.lines)
-			c, b := s.recovered(t, v, prefix, r.heard("ack"), 1+i%2)
+			c, b := s.kill(t, having[at][i%len(having[at])], at, 1+i%2)
 			committed, rolledBack = committed+c, rolledBack+b
 		}
-		t.Logf("%-12s %3d kills: %3d branches committed, %3d rolled back", at, kills, committed, rolledBack)
+		logKills(t, at, kills, committed, rolledBack)
 	}
+}
+
+func logKills(t *testing.T, at string, kills, committed, rolledBack int) {
+	t.Helper()
+	t.Logf("%-20s %3d kills: %3d branches committed, %3d rolled back", at, kills, committed, rolledBack)
 }
 
 func sum(counts map[string]int) int {
