@@ -31,10 +31,11 @@ func TestCutRollbackPrepared(t *testing.T) {
 					start := time.Now()
 					err := transactInVain(ctx, s, opts, name)
 					requireInTime(t, time.Since(start), cutLimit, err)
+					b.proxies[cell.bind].Disarm()
 					require.ErrorIs(t, err, echobun.ErrForeignKey)
 					require.NotErrorIs(t, err, echobun.ErrOutcomeUnknown, "nothing was decided")
 					requireAtRest(t, b.x)
-					b.recover(t)
+					b.recover(t, b.x) // It has the bind that decides.
 					debits, credits := b.counts(t, name)
 					require.Equal(t, [2]int{}, [2]int{debits, credits}, "GRAVE: %v", err)
 				}

@@ -161,7 +161,7 @@ func (b *cutBank) requireTruth(t *testing.T, opts *echobun.TxOptions, marker, na
 	requireInTime(t, took, limit, err)
 	requireAtRest(t, b.x)
 	if opts.TwoPhase {
-		b.recover(t)
+		b.recover(t, b.sound)
 	}
 	debits, credits := b.counts(t, name)
 	require.LessOrEqual(t, debits, 1, "a duplicate")
@@ -204,10 +204,10 @@ func requireInTime(t *testing.T, took, limit time.Duration, err error) {
 }
 
 // recover recovers until nothing is in doubt.
-func (b *cutBank) recover(t *testing.T) {
+func (b *cutBank) recover(t *testing.T, x *echobun.Extension) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		report, err := b.sound.RecoverPrepared(t.Context())
+		report, err := x.RecoverPrepared(t.Context())
 		return err == nil && len(report.InDoubt) == 0
-	}, 10*time.Second, 20*time.Millisecond)
+	}, 10*time.Second, 20*time.Millisecond, b.log)
 }
