@@ -25,8 +25,8 @@ import (
 //	go test -run '^$' -bench . .
 //
 // Everything that is compared runs in turn, A B A B ..., in one benchmark.
-// Each reports the medians of ten such pairs, and the median of their
-// differences or ratios.
+// Each reports the medians of ten rounds of forty such pairs: of the times, and
+// of the pairs' differences and ratios.
 
 // Results are kept where the compiler cannot tell that nobody reads them.
 var (
@@ -66,34 +66,45 @@ func compare(b *testing.B, n int, base, ours func(n int)) {
 	base(n/10 + 1)
 	ours(n/10 + 1)
 
-	var a, o, diff, ratio []float64
+	var all comparison
 	for b.Loop() {
-		a, o, diff, ratio = nil, nil, nil, nil
+		all = comparison{}
 		for range rounds() {
-			x, y := pair(n, base, ours)
-			a, o, diff, ratio = append(a, x), append(o, y), append(diff, y-x), append(ratio, y/x)
+			all.add(round(n, base, ours))
 		}
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(a), "base-ns")
-	b.ReportMetric(median(o), "ours-ns")
-	b.ReportMetric(median(diff), "extra-ns")
-	b.ReportMetric(median(ratio), "ratio")
+	b.ReportMetric(median(all.base), "base-ns")
+	b.ReportMetric(median(all.ours), "ours-ns")
+	b.ReportMetric(median(all.extra), "extra-ns")
+	b.ReportMetric(median(all.ratio), "ratio")
 }
 
-// pair returns the times of a run of each, which take turns. Who begins is
-// drawn: in a fixed order the garbage collector keeps step with one of them.
-func pair(n int, base, ours func(n int)) (x, y float64) {
+// A comparison has the times that two functions took, which were measured one
+// right after the other, and how they differ.
+type comparison struct{ base, ours, extra, ratio []float64 }
+
+func (c *comparison) add(base, ours, extra, ratio float64) {
+	c.base, c.ours = append(c.base, base), append(c.ours, ours)
+	c.extra, c.ratio = append(c.extra, extra), append(c.ratio, ratio)
+}
+
+// round runs both in turns and returns the medians: what else the machine does
+// slows down a turn here and there, and neighbours alike. Who begins is drawn:
+// in a fixed order the garbage collector keeps step with one of them.
+func round(n int, base, ours func(n int)) (x, y, extra, ratio float64) {
+	var c comparison
 	for range turns {
 		if rand.IntN(2) == 0 {
-			x += perOp(base, n/turns)
-			y += perOp(ours, n/turns)
+			x = perOp(base, n/turns)
+			y = perOp(ours, n/turns)
 		} else {
-			y += perOp(ours, n/turns)
-			x += perOp(base, n/turns)
+			y = perOp(ours, n/turns)
+			x = perOp(base, n/turns)
 		}
+		c.add(x, y, y-x, y/x)
 	}
-	return x / turns, y / turns
+	return median(c.base), median(c.ours), median(c.extra), median(c.ratio)
 }
 
 func perOp(f func(n int), n int) float64 {
