@@ -36,8 +36,11 @@ type atomicResponse struct {
 }
 
 func newAtomicResponse(resp *echo.Response, t *transaction, commits func(int) bool) *atomicResponse {
-	w := resp.Writer
-	return &atomicResponse{ResponseWriter: w, resp: resp, saved: *resp, t: t, ctx: t.ctx, commits: commits, entry: w.Header().Clone()}
+	r := &atomicResponse{ResponseWriter: resp.Writer, resp: resp, saved: *resp, t: t, ctx: t.ctx, commits: commits}
+	if h := r.Header(); len(h) > 0 {
+		r.entry = h.Clone()
+	}
+	return r
 }
 
 // begin ends the transaction, once, because the response begins. Statements

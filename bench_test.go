@@ -25,7 +25,7 @@ import (
 //	go test -run '^$' -bench . .
 //
 // Everything that is compared runs in turn, A B A B ..., in one benchmark.
-// Each reports the medians of ten rounds of forty such pairs: of the times, and
+// Each reports the medians of ten rounds of two hundred such pairs: of the times, and
 // of the pairs' differences and ratios.
 
 // Results are kept where the compiler cannot tell that nobody reads them.
@@ -43,7 +43,7 @@ type benchUser struct {
 
 // turns is how many a pair of runs takes, so that a change in the machine's
 // speed meets both.
-const turns = 40
+const turns = 200
 
 // brief reports whether the benchmarks run for the sake of running: once.
 func brief() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }

@@ -29,6 +29,7 @@ type branch struct {
 	mu     sync.Mutex  // Held while the branch begins, sets savepoints, or ends. Protects what follows.
 	begun  atomic.Bool // Written by who holds mu.
 	over   bool
+	own    branchContext   // What it begins with.
 	tx     bun.Tx          // Set once it has begun.
 	conn   *bun.Conn       // Of tx, where the branch has to hold on to it; nil again when it is given back.
 	cancel func()          // Forgets the context that tx lives on.
@@ -64,14 +65,14 @@ func (b *branch) ready(ctx context.Context, l *level) error {
 // begin begins the branch. Only BEGIN obeys ctx: the transaction outlives the
 // context of its first statement.
 func (b *branch) begin(ctx context.Context) error {
-	own := &branchContext{Context: ctx, b: b}
+	b.own = branchContext{Context: ctx, b: b}
 	if b.t.id != "" {
-		return b.beginTwoPhase(own)
+		return b.beginTwoPhase(&b.own)
 	}
 	if b.e.owned {
-		return b.beginOn(own, b.e.db)
+		return b.beginOn(&b.own, b.e.db)
 	}
-	return b.beginPinned(own)
+	return b.beginPinned(&b.own)
 }
 
 // A beginner is a bun.DB or a bun.Conn.
