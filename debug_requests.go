@@ -81,11 +81,22 @@ func (d *debugRequests) watch(c echo.Context, a *appContext, serve func() error)
 		}
 		r.route = c.Path() // A middleware before the router is served before it is known.
 		r.queries, r.dropped = a.queries.all()
+		r.shorten()
 		d.add(r, guess)
 	}()
 	err = serve()
 	returned = true
 	return err
+}
+
+// shorten lets go of what is too long to be shown: an INSERT of many rows may
+// take megabytes, and would be kept for as long as its request is.
+func (r *debugRequest) shorten() {
+	r.method, r.problem = shorten4k(r.method), shorten4k(r.problem)
+	for i := range r.queries {
+		q := &r.queries[i]
+		q.Template, q.Query = shorten4k(q.Template), shorten4k(q.Query)
+	}
 }
 
 // statusOf returns what Echo's own error handler answers.

@@ -263,8 +263,11 @@ func TestDebugPagePolicy(t *testing.T) {
 
 func TestDebugPageBounds(t *testing.T) {
 	t.Parallel()
-	e, _ := debugServer(t, echobun.Config{RecordQueries: true})
+	e, x := debugServer(t, echobun.Config{RecordQueries: true, LogArgs: true})
 	e.GET("/:n", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	e.GET("/long", sends(map[string]int{"": 1}, "SELECT 1 AS "+strings.Repeat("x", 1<<20)))
+	request(e, http.MethodGet, "/long")
+	require.Less(t, x.DebugBytes(), 10_000, "what is not shown is not kept")
 	e.GET("/many", sends(map[string]int{"": 1003}, "SELECT 1 AS "+strings.Repeat("ü", 3000)))
 	for range 70 {
 		request(e, http.MethodGet, "/1")
@@ -272,7 +275,7 @@ func TestDebugPageBounds(t *testing.T) {
 	request(e, http.MethodGet, "/many")
 	request(e, http.MethodGet, "/last")
 	page, text := debugPage(t, e)
-	require.Contains(t, text, "the last 50 of 72, with 1003 statements")
+	require.Contains(t, text, "the last 50 of 73, with 1003 statements")
 	require.Equal(t, 50, strings.Count(page, `<details class="request`))
 	require.Less(t, strings.Index(text, "GET /:n"), strings.Index(text, "GET /many"), "the newest is first")
 	require.Contains(t, text, "GET /many 204 N+1: 1000×")

@@ -100,7 +100,7 @@ type repeatKey struct{ bind, template, caller string }
 
 func newDebugRequestView(r *debugRequest, slow time.Duration, binds map[string]*debugBind) *debugRequestView {
 	v := &debugRequestView{
-		Method: shorten4k(r.method), Route: r.route, Problem: shorten4k(r.problem), Status: r.status, StatusClass: statusClass(r.status),
+		Method: r.method, Route: r.route, Problem: r.problem, Status: r.status, StatusClass: statusClass(r.status),
 		Time: r.start.Format("15:04:05.000"), Duration: showTime(r.duration),
 		Count: len(r.queries) + r.dropped, Dropped: r.dropped, Hidden: max(len(r.queries)-maxDebugRows, 0),
 	}
@@ -148,7 +148,7 @@ func spanOf(r *debugRequest) (span, busy time.Duration) {
 func newDebugStatement(q *QueryRecord, start time.Time, span time.Duration) *debugStatement {
 	s := &debugStatement{
 		debugBar: newDebugBar(q.Start.Sub(start), q.Duration, span),
-		Text:     shorten4k(q.text()),
+		Text:     q.text(),
 		At:       showTime(max(q.Start.Sub(start), 0)), Duration: showTime(q.Duration),
 		Caller: shortCaller(q.Caller), File: q.Caller, Control: isControl(q.Op),
 	}
@@ -184,7 +184,7 @@ func (v *debugRequestView) findRepeats(records []QueryRecord, binds map[string]*
 		}
 		key := keyOf(q)
 		if all[key] == nil {
-			all[key] = &debugRepeat{Bind: binds[q.Bind], Text: shorten4k(q.Template), Caller: shortCaller(q.Caller)}
+			all[key] = &debugRepeat{Bind: binds[q.Bind], Text: q.Template, Caller: shortCaller(q.Caller)}
 			order = append(order, key)
 		}
 		all[key].Count++
