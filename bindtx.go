@@ -96,10 +96,10 @@ func (e *engine) tooLate(err error) error {
 // without hooks, which could panic.
 func (e *engine) beginAttached(ctx context.Context, db beginner, opts *sql.TxOptions) (bun.Tx, func(), error) {
 	tx, w, err := e.begin(ctx, db, opts)
-	if err == nil && w == nil {
+	switch {
+	case err == nil && w == nil:
 		return tx, func() {}, nil // It did not have to wait.
-	}
-	if err == nil {
+	case err == nil:
 		return tx, w.release, nil
 	}
 	if timeout := e.pool.timedOut(w); timeout != nil {

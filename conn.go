@@ -83,7 +83,9 @@ func (c *connector) connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	inner, err := c.inner.Connect(ctx)
-	c.refusal.note(err)
+	if ctx.Err() == nil { // Else it may speak of this caller's.
+		c.refusal.note(err)
+	}
 	return inner, err
 }
 

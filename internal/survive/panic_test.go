@@ -116,7 +116,7 @@ func newMinefield(x *echobun.Extension) *echo.Echo {
 		if err := work(ctx, bind(c, dbOf(c)), c.Param("id")); err != nil {
 			return err
 		}
-		rows, err := bind(c, dbOf(c)).QueryContext(ctx, "SELECT id FROM items")
+		rows, err := bind(c, dbOf(c)).QueryContext(ctx, "SELECT id FROM items LIMIT 3")
 		if err != nil {
 			return err
 		}
