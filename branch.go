@@ -29,7 +29,6 @@ type branch struct {
 	mu     sync.Mutex  // Held while the branch begins, sets savepoints, or ends. Protects what follows.
 	begun  atomic.Bool // Written by who holds mu.
 	over   bool
-	own    branchContext   // What it begins with.
 	tx     bun.Tx          // Set once it has begun.
 	conn   *bun.Conn       // Of tx, where the branch has to hold on to it; nil again when it is given back.
 	cancel func()          // Forgets the context that tx lives on.
@@ -65,14 +64,14 @@ func (b *branch) ready(ctx context.Context, l *level) error {
 // begin begins the branch. Only BEGIN obeys ctx: the transaction outlives the
 // context of its first statement.
 func (b *branch) begin(ctx context.Context) error {
-	b.own = branchContext{Context: ctx, b: b}
+	own := &branchContext{Context: ctx, b: b} // Of each attempt: a connection may still be made with the last one's.
 	if b.t.id != "" {
-		return b.beginTwoPhase(&b.own)
+		return b.beginTwoPhase(own)
 	}
 	if b.e.owned {
-		return b.beginOn(&b.own, b.e.db)
+		return b.beginOn(own, b.e.db)
 	}
-	return b.beginPinned(&b.own)
+	return b.beginPinned(own)
 }
 
 // A beginner is a bun.DB or a bun.Conn.
