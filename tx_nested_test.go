@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/internal/dbtest"
 )
 
 // However a nested function leaves, what it did is gone, and the outer
@@ -282,4 +283,24 @@ func TestNestedTxLeftOpen(t *testing.T) {
 	require.NoError(t, inner.Rollback(ctx))
 	requireAtRest(t, x)
 	requireNamed(t, x, "open", 0, 0, 0)
+}
+
+// TestNestedTxBeginsAgain has the first attempt to begin on a bind end with its
+// context, while the connection is still being made with that.
+func TestNestedTxBeginsAgain(t *testing.T) {
+	t.Parallel()
+	x := newExtension(t, echobun.Config{DatabaseURI: dbtest.Postgres(t).URL()})
+	ctx, s := newSession(t, x)
+	require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		err := tx.RunInTx(ctx, nil, func(_ context.Context, inner *echobun.Session) error {
+			_, err := inner.NewRaw("SELECT 1").Exec(short)
+			return err
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, err = tx.NewRaw("SELECT 1").Exec(ctx)
+		return err
+	}))
+	requireAtRest(t, x)
 }
