@@ -141,6 +141,22 @@ func TestCancelOnItsWay(t *testing.T) {
 	require.NoError(t, tx.Rollback())
 }
 
+// PostgreSQL signals a process twice for one request, which therefore can hit
+// two statements.
+func TestCancelHitsTwice(t *testing.T) {
+	t.Parallel()
+	s := dbtest.Postgres(t)
+	r := &relay{upstream: s.Addr(), cancelDelay: 150 * time.Millisecond, answerEarly: true, cancelAgain: 100 * time.Millisecond}
+	db := open(t, s.URLVia(r.start(t, "127.0.0.1")), "")
+	db.SetMaxOpenConns(1)
+	exec(t, db, "CREATE TABLE writes (n bigint)")
+	pid := backend(t.Context(), t, db)
+	short(t, db)
+	exec(t, db, "INSERT INTO writes SELECT 1 FROM pg_sleep(0.5)")
+	require.Equal(t, 1, count(t, db, "writes"))
+	require.Equal(t, pid, backend(t.Context(), t, db))
+}
+
 // Where a pooler says that it is done before it is, the statement that is hit
 // is sent again, for the server has said that it was not done.
 func TestCancelOfAnEarlierStatement(t *testing.T) {

@@ -136,7 +136,11 @@ func mayCommit(query string) bool { return committing.MatchString(query) }
 // plain finds the statements that leave nothing behind when they fail.
 var plain = regexp.MustCompile(`(?i)^\s*(?:select|insert|update|delete|merge|with|values|table|begin)\b`)
 
-// runsAgain reports whether a statement may be sent a second time after err:
+// cancelHits is how many statements one request to cancel may hit: PostgreSQL
+// signals the process, and then its process group, which it is part of.
+const cancelHits = 2
+
+// runsAgain reports whether a statement may be sent once more after err:
 // the server has answered that it cancelled it, though nobody wanted that.
 func (c *conn) runsAgain(ctx context.Context, s statement, err error) bool {
 	pgErr := serverError(err)
