@@ -64,7 +64,7 @@ func TestAtomicOnTheWire(t *testing.T) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/gone", nil)
 	require.NoError(t, err)
 	go func() { <-started; cancel() }()
-	_, err = server.Client().Do(req) //nolint:bodyclose // There is none.
+	_, err = server.Client().Do(req) //nolint:bodyclose // The call has to fail, so there is no body.
 	require.ErrorIs(t, err, context.Canceled)
 	server.Close()
 	requireAtRest(t, s.x)
