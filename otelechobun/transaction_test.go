@@ -260,7 +260,8 @@ func TestSpansEnd(t *testing.T) {
 			if began {
 				require.Equal(t, tc.outcome, attrs(tx)["echobun.transaction.outcome"])
 			}
-			require.Zero(t, w.Engine().Stats().InUse)
+			// database/sql rolls an abandoned transaction back in its own time.
+			require.Eventually(t, func() bool { return w.Engine().Stats().InUse == 0 }, time.Minute, time.Millisecond)
 		})
 	}
 }
