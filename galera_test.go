@@ -58,13 +58,17 @@ func TestGaleraConflictIsRetried(t *testing.T) {
 	ctx := context.Background()
 	_, err := here.NewInsert().Model(&Vault{ID: 1}).Exec(ctx)
 	require.NoError(t, err)
+	require.Eventually(t, func() bool { // A node may be behind the other one.
+		n, err := there.NewSelect().Model((*Vault)(nil)).Count(ctx)
+		return err == nil && n == 1
+	}, time.Minute, 10*time.Millisecond)
 	deposit := func(ctx context.Context, s *echobun.Session) error {
 		_, err := s.NewUpdate().Model((*Vault)(nil)).Set("balance = balance + 1").Where("id = 1").Exec(ctx)
 		return err
 	}
 	for _, retries := range []int{0, 3} {
 		// A node that is behind the other one would not be in the way of it.
-		require.Eventually(t, func() bool { return balanceOf(ctx, t, there) == balanceOf(ctx, t, here) }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return balanceOf(ctx, t, there) == balanceOf(ctx, t, here) }, time.Minute, 10*time.Millisecond)
 		before, attempts := balanceOf(ctx, t, here), 0
 		err := there.RunInTx(ctx, &echobun.TxOptions{Retries: retries}, func(ctx context.Context, tx *echobun.Session) error {
 			attempts++
