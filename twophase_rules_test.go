@@ -272,7 +272,7 @@ func TestTwoPhaseLeavesTheUnreachable(t *testing.T) {
 				return err
 			}))
 			require.True(t, committed)
-			require.Len(t, preparedOn(t, b.sound, tc.bind), 1)
+			require.Len(t, b.prepared(t, tc.bind), 1)
 			report, err := b.sound.RecoverPrepared(ctx)
 			require.NoError(t, err)
 			require.Equal(t, map[string]int{tc.bind: 1}, report.Committed)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,16 +39,17 @@ type cutBank struct {
 	x, sound *echobun.Extension
 	proxies  map[string]*cutproxy.Proxy
 	log      *bytes.Buffer // Of sound, for one goroutine.
+	app      string        // Of both: what is prepared on MariaDB is listed for the whole server.
 }
 
 func newCutBank(t *testing.T) *cutBank {
 	t.Helper()
 	pg, my := dbtest.Postgres(t), dbtest.MariaDB(t)
 	b := &cutBank{proxies: map[string]*cutproxy.Proxy{"": cutproxy.New(t, pg.Addr()), "auth": cutproxy.New(t, my.Addr())}}
-	b.log = new(bytes.Buffer)
+	b.log, b.app = new(bytes.Buffer), my.Database
 	quiet := slog.New(slog.DiscardHandler)
 	b.sound = newExtension(t, echobun.Config{
-		DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URL()}}, AppName: my.Database,
+		DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URL()}}, AppName: b.app,
 		Logger: slog.New(slog.NewTextHandler(b.log, nil)),
 	}, (*Debit)(nil), (*Credit)(nil))
 	ctx, _ := newSession(t, b.sound)
@@ -55,7 +57,7 @@ func newCutBank(t *testing.T) *cutBank {
 	b.x = newExtension(t, echobun.Config{
 		DatabaseURI: pg.URLVia(b.proxies[""].Addr()),
 		Binds:       echobun.Binds{"auth": {URL: my.URLVia(b.proxies["auth"].Addr())}, "meta": {URL: sqliteURL(t)}},
-		AppName:     my.Database, Logger: quiet,
+		AppName:     b.app, Logger: quiet,
 	}, (*Debit)(nil), (*Credit)(nil))
 	makeOrphans(t, b.x.Engines()["meta"])
 	return b
@@ -201,6 +203,12 @@ func requireInTime(t *testing.T, took, limit time.Duration, err error) {
 		late = 5 * time.Second // Other tests run at the same time.
 	}
 	require.Less(t, took, limit+late, "%v", err)
+}
+
+// prepared returns what is prepared on a bind, and not on the server's other databases.
+func (b *cutBank) prepared(t *testing.T, key string) []string {
+	t.Helper()
+	return slices.DeleteFunc(preparedOn(t, b.sound, key), func(id string) bool { return !strings.Contains(id, "/"+b.app+"/") })
 }
 
 // recover recovers until nothing is in doubt.
