@@ -88,18 +88,20 @@ func (t *transaction) disclaimLast(b *branch) {
 }
 
 // designate returns the engine that will have the decision, as far as can be
-// told now.
+// told now, and if its log can be kept: b's own, if there is no other.
 func (t *transaction) designate(b *branch) *engine {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.last != nil:
+	case t.last != nil && t.last.logErr == nil:
 		return t.last.e
 	case t.over:
 		return b.e // The context has ended meanwhile, and b will not be used.
 	}
-	// One that could not begin has no log either.
-	branches := slices.DeleteFunc(slices.Clone(t.branches), func(other *branch) bool { return other != b && !other.begun.Load() })
+	// One that could not begin may have no log either.
+	branches := slices.DeleteFunc(slices.Clone(t.branches), func(other *branch) bool {
+		return other != b && (!other.begun.Load() || other.logErr != nil)
+	})
 	sortBranches(branches, t.opts.Order)
 	return branches[0].e
 }

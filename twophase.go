@@ -143,6 +143,9 @@ func (p *twoPhase) point() error {
 		if !b.part.Fixed || b.home == p.coordinator.e {
 			continue
 		}
+		if b.home == b.e && b.logErr != nil {
+			return b.logErr // Nobody could tell where to look.
+		}
 		ctx, cancel := p.step()
 		err := b.home.commits.insert(ctx, b.home.commits.db(), decision{ID: p.id, Decision: decidedSee + home, Binds: p.binds()})
 		cancel()

@@ -47,6 +47,26 @@ func TestTwoPhaseForgetsWhoCouldNotBegin(t *testing.T) {
 	}
 }
 
+// Nor is its log named, though it could be kept before.
+func TestTwoPhaseNamesNoneThatCouldNotBegin(t *testing.T) {
+	t.Parallel()
+	b := newCutBank(t)
+	ctx, s := newSession(t, b.x)
+	require.NoError(t, transact(ctx, s, inTwoPhases, "warm"))
+	b.proxies[""].ArmN(-1, cutproxy.DropRequest, "\x00") // All messages have one.
+	require.NoError(t, s.RunInTx(ctx, inTwoPhases, func(ctx context.Context, tx *echobun.Session) error {
+		require.Error(t, tx.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+			return ran(tx.NewInsert().Model(&Debit{Name: "lost"}).Exec(ctx))
+		}))
+		if err := ran(tx.NewInsert().Model(&Credit{Name: "lost"}).Exec(ctx)); err != nil {
+			return err
+		}
+		return ran(tx.Bind("meta").NewRaw("SELECT 1").Exec(ctx))
+	}))
+	debits, credits := b.counts(t, "lost")
+	require.Equal(t, [2]int{0, 1}, [2]int{debits, credits})
+}
+
 // holdFile holds the write lock of a SQLite file until the test ends.
 func holdFile(t *testing.T, url string) {
 	t.Helper()

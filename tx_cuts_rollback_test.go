@@ -23,7 +23,7 @@ func TestCutRollbackPrepared(t *testing.T) {
 				b := newCutBank(t)
 				ctx, s := newSession(t, b.x)
 				opts := &echobun.TxOptions{CommitTimeout: cutLimit, TwoPhase: true}
-				require.ErrorIs(t, transactInVain(ctx, s, opts, "warm"), echobun.ErrForeignKey)
+				require.ErrorIs(t, transactInVain(ctx, s, &echobun.TxOptions{TwoPhase: true}, "warm"), echobun.ErrForeignKey)
 				for i := range times(3, 200) {
 					name := fmt.Sprint("cut", i)
 					connect(ctx, t, s)
