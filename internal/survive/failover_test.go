@@ -3,6 +3,7 @@ package survive_test
 import (
 	"context"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,9 +175,17 @@ func TestReadOnlyNodeUnderLoad(t *testing.T) {
 	x := openExtension(t, echobun.Config{DatabaseURI: u, EngineOptions: echobun.EngineOptions{MaxOpenConns: 8}})
 	e := newWriter(x)
 	fill(t, x, 8)
-	l := startLoad(t, 16, time.Millisecond, func(ctx context.Context, client, n int) *call { return write(ctx, e, client, n) })
+	var failed atomic.Int64
+	l := startLoad(t, 16, time.Millisecond, func(ctx context.Context, client, n int) *call {
+		c := write(ctx, e, client, n)
+		if c.err != nil {
+			failed.Add(1)
+		}
+		return c
+	})
 	time.Sleep(300 * time.Millisecond) // The load.
 	demote()
+	require.Eventually(t, func() bool { return failed.Load() > 0 }, 30*time.Second, 10*time.Millisecond)
 	time.Sleep(time.Second) // What follows.
 	calls := l.end()
 
