@@ -72,7 +72,7 @@ func (e *engine) beginDetached(ctx, life context.Context, db beginner, opts *sql
 	if err == nil {
 		_ = tx.Rollback() // The context was faster than the answer to BEGIN.
 	}
-	timeout := e.pool.timedOut(w) // Before own is cancelled, which is not why the wait ended.
+	timeout := e.poolTimeout(w) // Before own is cancelled, which is not why the wait ended.
 	cancel(nil)
 	switch {
 	case timeout != nil:
@@ -102,7 +102,7 @@ func (e *engine) beginAttached(ctx context.Context, db beginner, opts *sql.TxOpt
 	case err == nil:
 		return tx, w.release, nil
 	}
-	if timeout := e.pool.timedOut(w); timeout != nil {
+	if timeout := e.poolTimeout(w); timeout != nil {
 		err = timeout
 	}
 	w.release()

@@ -63,8 +63,11 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 	era := c.e.era.Load() // One that begins meanwhile may be for this connection's server.
 	inner, err := c.connect(ctx)
 	if err != nil {
-		return nil, c.e.connectError("connect", outOfTime(ctx, err))
+		refused := c.e.connectError("connect", outOfTime(ctx, err))
+		c.e.contact.failed(refused)
+		return nil, refused
 	}
+	c.e.contact.answered()
 	dc := newConn(c.e, inner)
 	dc.era = era
 	ctx = wire.WithOwnSession(ctx)
@@ -201,6 +204,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err != nil {
 		return nil, c.failed(ctx, operation(query), unwritten(query, err))
 	}
+	c.e.contact.answered()
 	return res, nil
 }
 
@@ -215,11 +219,14 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, c.refused(operation(query), err)
 	}
 	start := c.clock()
-	inner, err := c.queryer.QueryContext(ctx, query, args)
+	driverCtx, late := forDriver(ctx)
+	inner, err := c.queryer.QueryContext(driverCtx, query, args)
 	c.timed(start)
 	if err != nil {
 		return nil, c.failed(ctx, operation(query), unwritten(query, err))
 	}
+	c.e.contact.answered()
+	late.opened()
 	return c.newRows(query, inner), nil
 }
 
@@ -252,6 +259,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, c.failed(ctx, "BEGIN", err)
 	}
+	c.e.contact.answered()
 	c.inTx, c.readOnly, c.branch = true, opts.ReadOnly, branchOf(ctx)
 	c.e.pool.held.Add(1)
 	t := &tx{inner: inner, c: c}
@@ -339,6 +347,7 @@ func (c *conn) refused(op string, err error) error {
 		return err
 	}
 	c.demoted(bindErr)
+	c.e.contact.failed(bindErr)
 	if c.branch != nil {
 		c.branch.failed(bindErr)
 	}

@@ -33,6 +33,7 @@ type engine struct {
 	optional   bool
 	metadata   *Metadata
 	pool       pool
+	contact    contact
 	commits    commitLog
 	canPrepare atomic.Bool               // The server said that it can.
 	era        atomic.Int64              // Connections of an earlier one are not used again.
@@ -186,8 +187,8 @@ func (e *engine) wrap(op string, err error) error {
 // statementError is wrap for a statement that may have waited for a connection
 // in vain.
 func (e *engine) statementError(w *waiter, query string, err error) error {
-	if timeout := e.pool.timedOut(w); timeout != nil {
-		return &BindError{Bind: e.key, Op: operation(query), Err: timeout}
+	if timeout := e.poolTimeout(w); timeout != nil {
+		return e.wrap(operation(query), timeout)
 	}
 	return e.wrap(operation(query), e.overtaken(err))
 }
@@ -204,7 +205,7 @@ func (e *engine) overtaken(err error) error {
 // connectError is wrap for the opening of a connection, where running out of
 // time means that the server does not answer. A database that nobody knows the
 // password of is out of reach as well.
-func (e *engine) connectError(op string, err error) error {
+func (e *engine) connectError(op string, err error) *BindError {
 	bindErr := &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err)}
 	var noCredentials *wire.CredentialsError
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &noCredentials) && !errors.Is(err, context.Canceled) {
@@ -219,6 +220,10 @@ func (e *engine) classify(err error) driver.Class {
 		return e.driverClass(err) &^ driver.Unavailable
 	}
 	class := e.driverClass(err)
+	var timeout *poolTimeoutError
+	if errors.As(err, &timeout) && timeout.lost != nil {
+		class |= driver.Unavailable
+	}
 	var netErr *net.OpError
 	if class&driver.OutcomeUnknown != 0 || errors.Is(err, sqldriver.ErrBadConn) || errors.As(err, &netErr) && netErr.Op == "dial" {
 		class |= driver.Unavailable

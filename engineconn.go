@@ -65,7 +65,7 @@ func (e *engine) query(ctx context.Context, conn bun.IConn, query string, args [
 			rows, err = nil, e.sentError(w, inTime, query, err)
 		}
 	}()
-	rows, err = conn.QueryContext(ctx, query, args...)
+	rows, err = conn.QueryContext(e.forRows(ctx, query), query, args...)
 	if w != nil && err == nil {
 		// The rows live on the waiter's context: it may go when they have.
 		runtime.AddCleanup(rows, (*waiter).release, w)
@@ -85,7 +85,7 @@ func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, arg
 			row = errorRow(e.sentError(w, inTime, query, err))
 		}
 	}()
-	row = conn.QueryRowContext(ctx, query, args...)
+	row = conn.QueryRowContext(e.forRows(ctx, query), query, args...)
 	if w != nil && row.Err() == nil {
 		runtime.AddCleanup(row, (*waiter).release, w)
 	}
@@ -96,7 +96,7 @@ func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, arg
 // transaction holds. A bare DeadlineExceeded is database/sql's: what came in
 // time and found no connection that answers has met a server out of reach.
 func (e *engine) sentError(w *waiter, inTime bool, query string, err error) error {
-	timeout := e.pool.timedOut(w)
+	timeout := e.poolTimeout(w)
 	if timeout == nil && inTime && err == context.DeadlineExceeded { //nolint:errorlint // A wrapped one is the driver's.
 		return &BindError{Bind: e.key, Op: operation(query), Err: err, class: driver.Unavailable}
 	}
@@ -106,5 +106,5 @@ func (e *engine) sentError(w *waiter, inTime bool, query string, err error) erro
 	if s, ok := w.caller.Value(sessionKey{e.metadata.x}).(*Session); ok && s.level != nil {
 		timeout.inside = s.level.t.uses(e)
 	}
-	return &BindError{Bind: e.key, Op: operation(query), Err: timeout}
+	return e.wrap(operation(query), timeout)
 }

@@ -201,12 +201,17 @@ type poolTimeoutError struct {
 	waited time.Duration
 	cause  error // The caller's context error, if that ended the wait.
 	inside bool  // The caller's own transaction has one of the connections.
+
+	lost *BindError // Why the server could not be reached when it was last asked; nil if it answered.
 }
 
 func (e *poolTimeoutError) Error() string {
-	text := fmt.Sprintf("%v: waited %s while all %d connections of the pool were in use: "+
-		"raise MaxOpenConns or PoolTimeout, or close rows and transactions sooner",
+	text := fmt.Sprintf("%v: waited %s while all %d connections of the pool were in use",
 		ErrPoolTimeout, e.waited.Round(time.Millisecond), e.size)
+	if e.lost != nil {
+		return fmt.Sprintf("%s, and the server did not answer: %s: %v", text, e.lost.Op, e.lost.Err)
+	}
+	text += ": raise MaxOpenConns or PoolTimeout, or close rows and transactions sooner"
 	if e.inside {
 		text += "; the transaction that this was sent from holds one of them: use its session"
 	}
