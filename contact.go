@@ -6,11 +6,11 @@ import (
 	"github.com/echobun/echobun/driver"
 )
 
-// A contact remembers why a server could not be reached when it was last
-// asked. Whoever waits for a connection meanwhile learns it from this: those
-// that hold all of them do not get an answer either.
+// A contact remembers why a database was unavailable when it was last asked.
+// Whoever waits for a connection meanwhile learns it from this: those that hold
+// all of them do not get an answer either. It is safe for concurrent use.
 type contact struct {
-	lost atomic.Pointer[BindError] // Nil if the server answered.
+	lost atomic.Pointer[BindError] // Nil if the database has answered since.
 }
 
 func (c *contact) answered() {

@@ -51,7 +51,7 @@ func TestPoolTimeoutOfALostServer(t *testing.T) {
 				require.ErrorIs(t, err, echobun.ErrPoolTimeout, way)
 				require.ErrorIs(t, err, echobun.ErrUnavailable, way)
 				require.ErrorContains(t, err, `bind "auth"`)
-				require.ErrorContains(t, err, "all 1 connections of the pool were in use, and the server did not answer: ")
+				require.ErrorContains(t, err, "all 1 connections of the pool were in use; database unavailable when it was last asked: ")
 				require.NotContains(t, err.Error(), "raise MaxOpenConns")
 			}
 			require.ErrorIs(t, <-holder, echobun.ErrUnavailable)

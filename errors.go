@@ -73,7 +73,8 @@ var (
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrReadOnly is a write to a server, transaction or file that only reads.
 	ErrReadOnly = errors.New("database is read-only")
-	// ErrPoolTimeout is a pool that had no free connection in time.
+	// ErrPoolTimeout is a pool that had no free connection in time. It is
+	// ErrUnavailable too if the database was when it was last asked.
 	ErrPoolTimeout = errors.New("no free connection in time")
 )
 

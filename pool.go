@@ -202,14 +202,14 @@ type poolTimeoutError struct {
 	cause  error // The caller's context error, if that ended the wait.
 	inside bool  // The caller's own transaction has one of the connections.
 
-	lost *BindError // Why the server could not be reached when it was last asked; nil if it answered.
+	lost *BindError // Why the database was unavailable when it was last asked; nil if it was not.
 }
 
 func (e *poolTimeoutError) Error() string {
 	text := fmt.Sprintf("%v: waited %s while all %d connections of the pool were in use",
 		ErrPoolTimeout, e.waited.Round(time.Millisecond), e.size)
 	if e.lost != nil {
-		return fmt.Sprintf("%s, and the server did not answer: %s: %v", text, e.lost.Op, e.lost.Err)
+		return fmt.Sprintf("%s; %v when it was last asked: %s: %v", text, ErrUnavailable, e.lost.Op, e.lost.Err)
 	}
 	text += ": raise MaxOpenConns or PoolTimeout, or close rows and transactions sooner"
 	if e.inside {
