@@ -36,9 +36,10 @@ type branch struct {
 	marks  []*level        // The nested levels that have a savepoint here, outermost first.
 
 	// Of a two-phase transaction.
-	part   *driver.Branch // Nil if the branch cannot be prepared.
-	home   *engine        // Whose log the ID in part names.
-	logErr error          // Why the bind's log cannot be kept.
+	part     *driver.Branch // Nil if the branch cannot be prepared.
+	home     *engine        // Whose log the ID in part names.
+	homeName string         // That log's name, as it is there.
+	logErr   error          // Why the bind's log cannot be kept.
 }
 
 // ready begins the branch and sets the savepoints of l and the levels that it

@@ -42,7 +42,8 @@ func (b *branch) beginPreparable(ctx context.Context, tp driver.TwoPhase, conn b
 		return b.beginLast(ctx, refusal)
 	}
 	b.home = b.t.designate(b)
-	b.part = &driver.Branch{ID: b.t.xid(b, b.home)}
+	b.homeName = b.home.commits.home()
+	b.part = &driver.Branch{ID: b.t.xid(b, b.homeName)}
 	if err := b.beginOn(ctx, conn); err != nil {
 		return err
 	}
@@ -75,6 +76,22 @@ func (t *transaction) claimLast(b *branch, refusal string) error {
 			ErrTwoPhase, bindName(b.e.key), refusal, bindName(t.last.e.key), t.lastRefusal)
 	}
 	t.last, t.lastRefusal = b, refusal
+	return nil
+}
+
+var errLogReplaced = errors.New("the table was dropped, and made anew, after the transaction had begun")
+
+// findable returns why recovery would not find the log that the branch's ID
+// names, if it cannot be changed any more.
+func (b *branch) findable() error {
+	switch {
+	case !b.part.Fixed:
+		return nil
+	case b.home == b.e && b.logErr != nil:
+		return b.logErr
+	case b.home.commits.home() != b.homeName:
+		return b.home.commits.impossible(errLogReplaced)
+	}
 	return nil
 }
 

@@ -119,6 +119,11 @@ func (p *twoPhase) prepareAll() error {
 	if err := p.coordinator.logErr; err != nil {
 		return err
 	}
+	for _, b := range p.participants {
+		if err := b.findable(); err != nil {
+			return err
+		}
+	}
 	if err := p.point(); err != nil {
 		return err
 	}
@@ -142,9 +147,6 @@ func (p *twoPhase) point() error {
 	for _, b := range p.participants {
 		if !b.part.Fixed || b.home == p.coordinator.e {
 			continue
-		}
-		if b.home == b.e && b.logErr != nil {
-			return b.logErr // Nobody could tell where to look.
 		}
 		ctx, cancel := p.step()
 		err := b.home.commits.insert(ctx, b.home.commits.db(), decision{ID: p.id, Decision: decidedSee + home, Binds: p.binds()})
@@ -184,7 +186,7 @@ func (p *twoPhase) binds() string {
 // open: without the decision, the transaction is rolled back.
 func (p *twoPhase) prepare(b *branch) error {
 	if !b.part.Fixed {
-		b.part.ID = p.xid(b, p.coordinator.e)
+		b.part.ID = p.t.xid(b, p.coordinator.e.commits.home())
 	}
 	err := b.prepare()
 	var bindErr *BindError
@@ -195,13 +197,9 @@ func (p *twoPhase) prepare(b *branch) error {
 	return err
 }
 
-func (p *twoPhase) xid(b *branch, home *engine) string {
-	return p.t.xid(b, home)
-}
-
-// xid returns the ID of a branch whose decision stands in the log of home.
-func (t *transaction) xid(b *branch, home *engine) string {
-	return xid{app: t.app.x.app, tx: t.id, home: home.commits.home(), bind: shortName(b.e.key)}.String()
+// xid returns the ID of a branch whose decision stands in the log named home.
+func (t *transaction) xid(b *branch, home string) string {
+	return xid{app: t.app.x.app, tx: t.id, home: home, bind: shortName(b.e.key)}.String()
 }
 
 // rollback rolls everything back after a prepare has failed, or the decision.

@@ -64,3 +64,26 @@ func TestTwoPhaseWithoutALogToName(t *testing.T) {
 	require.Zero(t, credits)
 	requireAtRest(t, b.x)
 }
+
+// The log that a branch has named is dropped and made anew meanwhile.
+func TestTwoPhaseLogMadeAnew(t *testing.T) {
+	t.Parallel()
+	b := newCutBank(t)
+	ctx, s := newSession(t, b.x)
+	err := s.RunInTx(ctx, inTwoPhases, func(_ context.Context, tx *echobun.Session) error {
+		require.NoError(t, transact(ctx, tx, nil, "dropped"))
+		require.NoError(t, ran(b.sound.Engine().ExecContext(ctx, "DROP TABLE echobun_commits")))
+		_, beside := newSession(t, b.x)
+		require.ErrorIs(t, transact(ctx, beside, inTwoPhases, "not recorded"), echobun.ErrTwoPhase)
+		require.NoError(t, transact(ctx, beside, inTwoPhases, "made anew"))
+		return nil
+	})
+	require.ErrorIs(t, err, echobun.ErrTwoPhase)
+	require.ErrorContains(t, err, "made anew")
+	for name, want := range map[string]int{"dropped": 0, "not recorded": 0, "made anew": 1} {
+		debits, credits := b.counts(t, name)
+		require.Equal(t, [2]int{want, want}, [2]int{debits, credits}, name)
+	}
+	require.Empty(t, b.prepared(t, "auth"))
+	requireAtRest(t, b.x)
+}
