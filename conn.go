@@ -219,14 +219,12 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, c.refused(operation(query), err)
 	}
 	start := c.clock()
-	driverCtx, late := forDriver(ctx)
-	inner, err := c.queryer.QueryContext(driverCtx, query, args)
+	inner, err := c.queryer.QueryContext(ctx, query, args)
 	c.timed(start)
 	if err != nil {
 		return nil, c.failed(ctx, operation(query), unwritten(query, err))
 	}
 	c.e.contact.answered()
-	late.opened()
 	return c.newRows(query, inner), nil
 }
 

@@ -30,12 +30,10 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	driverCtx, late := forDriver(ctx)
-	inner, err := queryStmt(driverCtx, s.Stmt, args)
+	inner, err := queryStmt(ctx, s.Stmt, args)
 	if err != nil {
 		return nil, s.c.refused(operation(s.query), err)
 	}
-	late.opened()
 	return s.c.newRows(s.query, inner), nil
 }
 

@@ -65,7 +65,7 @@ func (e *engine) query(ctx context.Context, conn bun.IConn, query string, args [
 			rows, err = nil, e.sentError(w, inTime, query, err)
 		}
 	}()
-	rows, err = conn.QueryContext(e.forRows(ctx, query), query, args...)
+	rows, err = conn.QueryContext(ctx, query, args...)
 	if w != nil && err == nil {
 		// The rows live on the waiter's context: it may go when they have.
 		runtime.AddCleanup(rows, (*waiter).release, w)
@@ -85,7 +85,7 @@ func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, arg
 			row = errorRow(e.sentError(w, inTime, query, err))
 		}
 	}()
-	row = conn.QueryRowContext(e.forRows(ctx, query), query, args...)
+	row = conn.QueryRowContext(ctx, query, args...)
 	if w != nil && row.Err() == nil {
 		runtime.AddCleanup(row, (*waiter).release, w)
 	}

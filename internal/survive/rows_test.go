@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun"
 )
@@ -17,15 +16,6 @@ var manyRows = map[string]string{
 	"MariaDB":    "SELECT repeat('x', 1000) FROM seq_1_to_1000000",
 }
 
-// A valueHook has a context of its own for each query, as tracing has.
-type valueHook struct{}
-
-func (h valueHook) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context {
-	return context.WithValue(ctx, h, h)
-}
-
-func (valueHook) AfterQuery(context.Context, *bun.QueryEvent) {}
-
 // TestLostAmidRows loses a server while its rows are read. The error says so,
 // in time.
 func TestLostAmidRows(t *testing.T) { //nolint:paralleltest // It looks for goroutines that are left.
@@ -34,9 +24,7 @@ func TestLostAmidRows(t *testing.T) { //nolint:paralleltest // It looks for goro
 		noLeaks(t)
 		server := k.fresh(t)
 		p := newToxic(t, server.Addr())
-		x := openExtension(t, echobun.Config{
-			DatabaseURI: server.URLVia(p.Listen), EngineOptions: echobun.EngineOptions{Hooks: []bun.QueryHook{valueHook{}}},
-		})
+		x := openExtension(t, echobun.Config{DatabaseURI: server.URLVia(p.Listen)})
 		appCtx, end := x.AppContext(t.Context())
 		defer end()
 		s, err := x.Session(appCtx)
