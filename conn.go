@@ -63,11 +63,8 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 	era := c.e.era.Load() // One that begins meanwhile may be for this connection's server.
 	inner, err := c.connect(ctx)
 	if err != nil {
-		refused := c.e.connectError("connect", outOfTime(ctx, err))
-		c.e.contact.failed(refused)
-		return nil, refused
+		return nil, c.e.connectError(opConnect, outOfTime(ctx, err))
 	}
-	c.e.contact.answered()
 	dc := newConn(c.e, inner)
 	dc.era = era
 	ctx = wire.WithOwnSession(ctx)
@@ -77,6 +74,7 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 			return nil, c.e.connectError(opOnConnect+operation(query), err)
 		}
 	}
+	c.e.contact.answered()
 	return dc, nil
 }
 
@@ -92,7 +90,11 @@ func (c *connector) connect(ctx context.Context) (driver.Conn, error) {
 	return inner, err
 }
 
-const opOnConnect = "OnConnect "
+// What fails when a connection is opened.
+const (
+	opConnect   = "connect"
+	opOnConnect = "OnConnect " // And the statement.
+)
 
 // outOfTime makes the error of a dialer whose clock was ahead of its context's
 // look like the context's.
@@ -294,7 +296,11 @@ func (c *conn) Ping(ctx context.Context) error {
 	if c.pinger == nil {
 		return nil
 	}
-	return c.failed(ctx, "ping", c.pinger.Ping(ctx))
+	err := c.pinger.Ping(ctx)
+	if err == nil {
+		c.e.contact.answered()
+	}
+	return c.failed(ctx, "ping", err)
 }
 
 func (c *conn) ResetSession(ctx context.Context) error {
@@ -345,7 +351,7 @@ func (c *conn) refused(op string, err error) error {
 		return err
 	}
 	c.demoted(bindErr)
-	c.e.contact.failed(bindErr)
+	c.e.contact.heard(bindErr)
 	if c.branch != nil {
 		c.branch.failed(bindErr)
 	}

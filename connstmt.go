@@ -26,6 +26,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if err != nil {
 		return nil, s.c.refused(operation(s.query), err)
 	}
+	s.c.e.contact.answered()
 	return res, nil
 }
 
@@ -34,6 +35,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if err != nil {
 		return nil, s.c.refused(operation(s.query), err)
 	}
+	s.c.e.contact.answered()
 	return s.c.newRows(s.query, inner), nil
 }
 

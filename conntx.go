@@ -47,6 +47,7 @@ func (t *tx) end(op string, how func() error) error {
 		}
 	}
 	err = t.c.e.wrap(op, err)
+	t.c.e.contact.heard(err)
 	if err != nil && (op == "ROLLBACK" || errors.Is(err, ErrOutcomeUnknown)) {
 		t.c.broken = true
 	}

@@ -1,16 +1,17 @@
 package echobun
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/echobun/echobun/driver"
 )
 
-// A contact remembers why a database was unavailable when it was last asked.
+// A contact remembers why a server did not answer when it was last asked.
 // Whoever waits for a connection meanwhile learns it from this: those that hold
 // all of them do not get an answer either. It is safe for concurrent use.
 type contact struct {
-	lost atomic.Pointer[BindError] // Nil if the database has answered since.
+	lost atomic.Pointer[BindError] // Nil if the server has answered since.
 }
 
 func (c *contact) answered() {
@@ -19,9 +20,22 @@ func (c *contact) answered() {
 	}
 }
 
-func (c *contact) failed(err *BindError) {
+// unanswered is told of a connection that could not be made.
+func (c *contact) unanswered(err *BindError) {
 	if err.class&driver.Unavailable != 0 {
 		c.lost.Store(err)
+	}
+}
+
+// heard is told how a statement has ended. A server that refuses one, for its
+// disk is full for instance, has answered.
+func (c *contact) heard(err error) {
+	var bindErr *BindError
+	switch {
+	case err == nil:
+		c.answered()
+	case errors.As(err, &bindErr) && bindErr.class&driver.OutcomeUnknown != 0:
+		c.unanswered(bindErr)
 	}
 }
 

@@ -202,15 +202,16 @@ func (e *engine) overtaken(err error) error {
 	return errors.Join(ErrClosed, err)
 }
 
-// connectError is wrap for the opening of a connection, where running out of
-// time means that the server does not answer. A database that nobody knows the
-// password of is out of reach as well.
+// connectError is wrap for the opening of a connection, for which nothing of
+// the application's has been sent yet. A server that refuses a login is out of
+// reach as well, and so is one that nobody knows the password of.
 func (e *engine) connectError(op string, err error) *BindError {
-	bindErr := &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err)}
-	var noCredentials *wire.CredentialsError
-	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &noCredentials) && !errors.Is(err, context.Canceled) {
+	bindErr := &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err) &^ driver.OutcomeUnknown}
+	lost := op == opConnect || wire.IsOutcomeUnknown(err) || errors.Is(err, context.DeadlineExceeded)
+	if lost && !errors.Is(err, context.Canceled) {
 		bindErr.class |= driver.Unavailable
 	}
+	e.contact.unanswered(bindErr)
 	return bindErr
 }
 

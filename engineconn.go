@@ -93,11 +93,12 @@ func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, arg
 }
 
 // sentError is statementError with a hint for those who wait for what their own
-// transaction holds. A bare DeadlineExceeded is database/sql's: what came in
-// time and found no connection that answers has met a server out of reach.
+// transaction holds. On the library's own connections a bare DeadlineExceeded
+// is database/sql's: what came in time and found no connection that answers has
+// met a server out of reach.
 func (e *engine) sentError(w *waiter, inTime bool, query string, err error) error {
 	timeout := e.poolTimeout(w)
-	if timeout == nil && inTime && err == context.DeadlineExceeded { //nolint:errorlint // A wrapped one is the driver's.
+	if e.owned && timeout == nil && inTime && err == context.DeadlineExceeded { //nolint:errorlint // A wrapped one is the driver's.
 		return &BindError{Bind: e.key, Op: operation(query), Err: err, class: driver.Unavailable}
 	}
 	if timeout == nil {
