@@ -137,6 +137,10 @@ func (r *atomicResponse) pass() bool {
 // WriteHeader ends the transaction and sends the header. An informational one
 // is only sent.
 func (r *atomicResponse) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		r.ResponseWriter.WriteHeader(status) // Which panics.
+		return
+	}
 	informs := status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
 	if informs || r.begin(status) == nil {
 		r.ResponseWriter.WriteHeader(status)
@@ -156,6 +160,9 @@ func (r *atomicResponse) Flush() { _ = r.FlushError() }
 
 // FlushError is Flush for [http.ResponseController].
 func (r *atomicResponse) FlushError() error {
+	if !supports(r.ResponseWriter, canFlush) {
+		return http.ErrNotSupported
+	}
 	if err := r.begin(http.StatusOK); err != nil {
 		return err
 	}
@@ -164,6 +171,9 @@ func (r *atomicResponse) FlushError() error {
 
 // Hijack hands the connection over, after a commit.
 func (r *atomicResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if !supports(r.ResponseWriter, canHijack) {
+		return nil, nil, http.ErrNotSupported
+	}
 	if err := r.begin(http.StatusSwitchingProtocols); err != nil {
 		return nil, nil, err
 	}
@@ -180,3 +190,27 @@ func (r *atomicResponse) Push(target string, opts *http.PushOptions) error {
 
 // Unwrap is for [http.ResponseController].
 func (r *atomicResponse) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func canHijack(w http.ResponseWriter) bool { _, ok := w.(http.Hijacker); return ok }
+
+func canFlush(w http.ResponseWriter) bool {
+	switch w.(type) {
+	case http.Flusher, interface{ FlushError() error }:
+		return true
+	}
+	return false
+}
+
+// supports goes through what is wrapped as [http.ResponseController] does.
+func supports(w http.ResponseWriter, can func(http.ResponseWriter) bool) bool {
+	for {
+		if can(w) {
+			return true
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = u.Unwrap()
+	}
+}

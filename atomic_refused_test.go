@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -184,5 +185,42 @@ func TestLateCommitIsLoggedWithoutValues(t *testing.T) {
 		require.Equal(t, "echobun: statements after the response has begun are lost", records[0]["msg"])
 		require.Contains(t, records[0]["error"], "default bind")
 		require.Equal(t, args, strings.Contains(text, logMarker))
+	}
+}
+
+// What cannot be done is refused before anything is committed.
+func TestAtomicRefusesWhatTheWriterCannot(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(c echo.Context) error{
+		"hijack": func(c echo.Context) error {
+			_, _, err := c.Response().Hijack()
+			return err
+		},
+		"hijack by controller": func(c echo.Context) error {
+			_, _, err := http.NewResponseController(c.Response()).Hijack()
+			return err
+		},
+		"flush":               func(c echo.Context) error { c.Response().Flush(); return nil },
+		"flush by controller": func(c echo.Context) error { return http.NewResponseController(c.Response().Writer).Flush() },
+		"status 0":            func(c echo.Context) error { return c.NoContent(0) },
+		"status 99":           func(c echo.Context) error { return c.String(99, "x") },
+		"status 1000":         func(c echo.Context) error { return c.String(1000, "x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAtomicServer(t)
+			s.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{DisablePrintStack: true}), s.atomically())
+			s.GET("/", func(c echo.Context) error {
+				if err := s.write(c, "row", false); err != nil {
+					return err
+				}
+				return answer(c)
+			})
+			rec := httptest.NewRecorder()
+			s.ServeHTTP(struct{ http.ResponseWriter }{rec}, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+			require.Equal(t, http.StatusInternalServerError, rec.Code)
+			requireNamed(t, s.x, "row", 0, 0, 0)
+			requireAtRest(t, s.x)
+		})
 	}
 }
