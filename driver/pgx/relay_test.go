@@ -2,6 +2,7 @@ package pgx_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"io"
 	"net"
@@ -23,6 +24,7 @@ const cancelCode = 80877102
 type relay struct {
 	upstream string
 	moved    string        // Where connections after the first go, unless empty.
+	hold     chan struct{} // Connections after the first wait until it is closed, unless nil.
 	delay    time.Duration // Before each connection is forwarded.
 
 	// Requests to cancel reach the server this late. The client sees the
@@ -88,8 +90,11 @@ func (r *relay) serve(client net.Conn) {
 			r.running.Go(func() { r.again(first[:n]) })
 		}
 	} else {
-		if r.conns.Add(1) > 1 && r.moved != "" {
-			upstream = r.moved
+		if r.conns.Add(1) > 1 {
+			upstream = cmp.Or(r.moved, upstream)
+			if r.hold != nil {
+				<-r.hold
+			}
 		}
 		m := first[:n]
 		r.startMessage.Store(&m)

@@ -74,7 +74,12 @@ type mark struct {
 // one now, after a failover for instance, which has given the same id to
 // another transaction. A standby that took over differs in nothing else that
 // is as cheap to ask for.
-const startedSQL = "extract(epoch from pg_postmaster_start_time())"
+//
+// A server that starts anew because it has lost a backend keeps its start time,
+// and may give an id again that had not reached its disk. It has lost its
+// statistics then, and tells since when it has them.
+const startedSQL = "extract(epoch from pg_postmaster_start_time())::text || ' ' || " +
+	"extract(epoch from pg_stat_get_bgwriter_stat_reset_time())::text"
 
 // mark asks for the transaction's. One without an id has written nothing, but
 // its COMMIT may still have effects: a notification, or a COMMIT elsewhere by
@@ -152,7 +157,7 @@ func (c *conn) ask(ctx context.Context, m mark) (string, error) {
 	// question, and there is no time to wait for that.
 	deadline, _ := ctx.Deadline()
 	_ = dc.pgc.Conn().SetDeadline(deadline)
-	row, err := single(context.WithoutCancel(ctx), dc, "select case when "+startedSQL+" = "+m.started+
+	row, err := single(context.WithoutCancel(ctx), dc, "select case when "+startedSQL+" = '"+m.started+"'"+
 		" then "+c.functions.status+"('"+m.xid+"') end", 1)
 	if err != nil {
 		return "", err

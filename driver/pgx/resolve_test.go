@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,6 +183,43 @@ func TestResolveDisbelievesAnotherServer(t *testing.T) {
 	require.Equal(t, driver.OutcomeUnknown, pgxDriver(t).Classify(err), err)
 	require.Zero(t, count(t, beside, "writes"))
 	require.EqualValues(t, 2, r.conns.Load(), "it asks once: no other answer would come")
+}
+
+// A server that has lost a backend starts anew without a new start time, and
+// gives ids again that had not reached its disk.
+func TestResolveDisbelievesAServerThatCrashed(t *testing.T) {
+	t.Parallel()
+	s := dbtest.StartPostgres(t, "wal_writer_delay = 10s")
+	beside := open(t, s.URL(), "")
+	exec(t, beside, "CREATE TABLE writes (n bigint)")
+	exec(t, beside, "CHECKPOINT")
+	var victim int
+	require.NoError(t, beside.NewRaw("SELECT pg_backend_pid()").Scan(t.Context(), &victim))
+
+	r := &relay{upstream: s.Addr(), hold: make(chan struct{})}
+	p := cutproxy.New(t, r.start(t, "127.0.0.1"))
+	release := sync.OnceFunc(func() { close(r.hold) })
+	t.Cleanup(release)
+	db := open(t, s.URLVia(p.Addr()), "sslmode=disable")
+	tx, err := db.BeginTx(wire.WithCommitTimeout(t.Context(), time.Minute), nil)
+	require.NoError(t, err)
+	exec(t, tx, "INSERT INTO writes VALUES (1)")
+	xid := currentXID(t, tx)
+	p.Arm(cutproxy.DropRequest, atCommit)
+	outcome := make(chan error, 1)
+	go func() { outcome <- tx.Commit() }()
+	require.Eventually(t, func() bool { return p.Cuts() == 1 }, waitFor, tick)
+
+	require.NoError(t, syscall.Kill(victim, syscall.SIGKILL))
+	after := open(t, s.URL(), "")
+	require.Eventually(t, func() bool {
+		var id int64
+		err := after.NewRaw("SELECT pg_current_xact_id()::text::bigint").Scan(t.Context(), &id)
+		return err == nil && id >= xid
+	}, waitFor, tick)
+	release()
+	require.Equal(t, driver.OutcomeUnknown, pgxDriver(t).Classify(<-outcome))
+	require.Zero(t, count(t, after, "writes"))
 }
 
 // currentXID returns the id of the transaction that asks.
