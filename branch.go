@@ -192,10 +192,14 @@ func (t *transaction) isDoomed() bool {
 	return t.doom != nil
 }
 
-func (b *branch) hasBegun() bool {
+// takesPart reports whether the branch has begun by the time of the commit. If
+// not, it never will: nobody would end it.
+func (b *branch) takesPart() bool {
 	b.mu.Lock() // It may be about to.
 	defer b.mu.Unlock()
-	return b.begun.Load()
+	begun := b.begun.Load()
+	b.over = !begun
+	return begun
 }
 
 // unknownCommit gives the error of a COMMIT that the server has not sent the
@@ -207,6 +211,8 @@ func (e *engine) unknownCommit(err error) error {
 	bindErr := &BindError{Bind: e.key, Op: "COMMIT", Err: err, class: e.classify(err)}
 	var netErr net.Error
 	switch {
+	case !e.owned && bindErr.class&driver.Unavailable != 0:
+		bindErr.class |= driver.OutcomeUnknown // Its driver does not say whether it was the answer that was lost.
 	case errors.Is(err, sqldriver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr):
 		bindErr.class |= driver.OutcomeUnknown

@@ -60,10 +60,13 @@ func (b *branch) beginLast(ctx context.Context, refusal string) error {
 	if b.e.owned {
 		how = func(ctx context.Context) error { return b.beginOn(ctx, b.e.db) }
 	}
-	err := how(ctx)
-	if err != nil {
-		b.t.disclaimLast(b)
-	}
+	err := errPanicked // Unless how returns.
+	defer func() {
+		if err != nil {
+			b.t.disclaimLast(b)
+		}
+	}()
+	err = how(ctx)
 	return err
 }
 
@@ -76,22 +79,6 @@ func (t *transaction) claimLast(b *branch, refusal string) error {
 			ErrTwoPhase, bindName(b.e.key), refusal, bindName(t.last.e.key), t.lastRefusal)
 	}
 	t.last, t.lastRefusal = b, refusal
-	return nil
-}
-
-var errLogReplaced = errors.New("the table was dropped, and made anew, after the transaction had begun")
-
-// findable returns why recovery would not find the log that the branch's ID
-// names, if it cannot be changed any more.
-func (b *branch) findable() error {
-	switch {
-	case !b.part.Fixed:
-		return nil
-	case b.home == b.e && b.logErr != nil:
-		return b.logErr
-	case b.home.commits.home() != b.homeName:
-		return b.home.commits.impossible(errLogReplaced)
-	}
 	return nil
 }
 

@@ -30,7 +30,8 @@ import (
 // It has connections of its own. Those of the pool may all be held by
 // transactions that wait for the log: none of them would go on.
 type commitLog struct {
-	e *engine
+	e    *engine
+	turn chan struct{} // Has room for the one who opens the log.
 
 	mu           sync.Mutex // Protects what follows.
 	installation string     // Empty until the table is known to be there.
@@ -129,15 +130,40 @@ func (c *commitLog) home() string {
 // open makes the table, if it is not there, on a connection of its own: DDL
 // would commit a transaction on MySQL.
 func (c *commitLog) open(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.installation != "" && !c.stale {
+	if c.isOpen() {
 		return nil
 	}
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return c.impossible(ctx.Err())
+	}
+	if c.isOpen() {
+		return nil // Who had the turn before has done it.
+	}
+	return c.create(ctx)
+}
+
+func (c *commitLog) isOpen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.installation != "" && !c.stale
+}
+
+// opened notes the installation that the table has now.
+func (c *commitLog) opened(installation string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.installation, c.stale = installation, false
+}
+
+// create makes the table and the installation, as far as they are not there.
+func (c *commitLog) create(ctx context.Context) error {
 	for range 3 { // Other processes may do the same.
 		found, err := c.load(ctx)
 		if found != "" {
-			c.installation, c.stale = found, false
+			c.opened(found)
 			return nil
 		}
 		if err == nil {
@@ -153,7 +179,7 @@ func (c *commitLog) open(ctx context.Context) error {
 	if found == "" {
 		return c.impossible(err)
 	}
-	c.installation, c.stale = found, false
+	c.opened(found)
 	return nil
 }
 
@@ -223,6 +249,39 @@ func (c *commitLog) query(ctx context.Context, db bun.IConn, where string) (foun
 		found = append(found, d)
 	}
 	return found, c.e.wrap("SELECT", rows.Err())
+}
+
+// insertInto is insert into the table of that name, as IDs have it, and into no
+// other: it may have been made anew by another process, or a statement of the
+// transaction has had the connection look elsewhere, by SET LOCAL search_path
+// or USE. Recovery would not find the row then.
+func (c *commitLog) insertInto(ctx context.Context, db bun.IConn, home string, d decision) error {
+	res, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO echobun_commits (id, decision, binds, decided_at) "+
+		"SELECT %s, %s, %s, %d FROM echobun_commits WHERE id = %s AND decision = %s", logString(d.ID), logString(d.Decision),
+		logString(d.Binds), time.Now().Unix(), logString(installationRow), logString(installationOf(home))))
+	if err != nil {
+		return c.e.wrap("INSERT", err)
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n != 1 {
+		err = errOtherTable
+	}
+	return c.e.wrap("INSERT", err)
+}
+
+var errOtherTable = errors.New("the transaction sees another table than it has begun with: " +
+	"it was made anew, or a statement has changed the schema or the database")
+
+// installationOf returns what is behind the bind in a log's name.
+func installationOf(home string) string {
+	_, installation, _ := strings.Cut(home, "@")
+	return installation
+}
+
+// sameTable reports whether two names are of one log, though perhaps of two
+// binds.
+func sameTable(home, other string) bool {
+	return home != "" && installationOf(home) == installationOf(other)
 }
 
 // insert adds a row; [ErrUnique] says that there is one with its ID.

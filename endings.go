@@ -3,6 +3,7 @@ package echobun
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/uptrace/bun/dialect"
@@ -69,11 +70,16 @@ func commitsImplicitly(op, query string) bool {
 	case "CREATE", "DROP":
 		temporary := second == "TEMPORARY" || second == "OR" && strings.Contains(strings.ToUpper(query), "REPLACE TEMPORARY ")
 		return !temporary && second != "PREPARE"
-	case "ALTER", "TRUNCATE", "RENAME", "LOCK", "GRANT", "REVOKE":
+	case "ALTER", "TRUNCATE", "RENAME", "LOCK", "GRANT", "REVOKE", "OPTIMIZE", "REPAIR", "CHECK", "FLUSH":
 		return true
+	case "ANALYZE", "SET":
+		return maintains.MatchString(query)
 	}
 	return false
 }
+
+// maintains are statements whose first word may also begin a harmless one.
+var maintains = regexp.MustCompile(`(?i)\b(analyze\s+((no_write_to_binlog|local)\s+)?table|set\s+password)\b`)
 
 // mayRun returns why a statement cannot be sent on the connection as it is, or
 // nil.
@@ -88,7 +94,8 @@ func (c *conn) mayRun(query string) error {
 }
 
 // hasEnded reports whether the server knows nothing of the session's
-// transaction any more. In XA the server refuses what would end it.
+// transaction any more. In XA, which has a fixed ID, the server refuses what
+// would end it.
 func (c *conn) hasEnded() bool {
-	return c.branch != nil && c.branch.part == nil && c.teller != nil && !c.teller.InTransaction()
+	return c.branch != nil && (c.branch.part == nil || !c.branch.part.Fixed) && c.teller != nil && !c.teller.InTransaction()
 }

@@ -54,7 +54,7 @@ type engine struct {
 func openEngine(x *Extension, r resolved, cfg Config) (*engine, error) {
 	e := &engine{key: r.key, unmanaged: r.opts.Unmanaged, optional: r.opts.Optional}
 	e.metadata = &Metadata{x: x, e: e}
-	e.commits.e = e
+	e.commits.e, e.commits.turn = e, make(chan struct{}, 1)
 
 	db := r.opts.DB
 	if db == nil {

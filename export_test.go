@@ -1,5 +1,7 @@
 package echobun
 
+import "context"
+
 // PoolCounters returns how many calls, held connections and waiters the pool
 // of a bind counts.
 func (x *Extension) PoolCounters(key string) [3]int64 {
@@ -42,4 +44,11 @@ func (x *Extension) DebugBytes() (n int) {
 func (x *Extension) DebugRequests() int {
 	requests, _ := x.debug.newest()
 	return len(requests)
+}
+
+// LateBranch finds the part of the session's transaction on a bind, as a
+// statement does, and returns what begins it.
+func LateBranch(s *Session, bind string) (begin func(context.Context) error, err error) {
+	b, err := s.level.find(s.app.x.engines[bind])
+	return func(ctx context.Context) error { return b.ready(ctx, s.level) }, err
 }

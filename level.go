@@ -25,6 +25,7 @@ type level struct {
 	over atomic.Bool // Written under t.mu.
 
 	// t.mu protects what follows.
+	released bool   // It has become part of its parent.
 	child    *level // The nested transaction that is open.
 	failures []failure
 	after    []func(context.Context)
@@ -151,8 +152,8 @@ func (l *level) failed(b *branch, err error) {
 	t := l.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.over {
-		return
+	if t.over || !slices.Contains(t.branches, b) {
+		return // It may be a branch of the transaction before this one, in an atomic request.
 	}
 	for l.child != nil {
 		l = l.child
@@ -191,6 +192,9 @@ func (l *level) countFailures() int {
 func (l *level) afterCommit(fn func(context.Context)) bool {
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
+	for l.released {
+		l = l.parent
+	}
 	if !l.over.Load() {
 		l.after = append(l.after, fn)
 	}
@@ -215,6 +219,7 @@ func (l *level) release() error {
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
 	l.parent.after = append(l.parent.after, l.after...)
+	l.released = true
 	l.pop()
 	return nil
 }

@@ -137,16 +137,12 @@ func (b *recovered) readLog(ctx context.Context, app string) {
 	ctx, cancel := context.WithTimeout(ctx, recoverStep)
 	defer cancel()
 	c := &b.e.commits
-	if c.home() == "" {
-		installation, err := c.load(ctx)
-		if err != nil || installation == "" {
-			b.fault(ctx, err)
-			return
-		}
-		c.mu.Lock()
-		c.installation = installation
-		c.mu.Unlock()
+	installation, err := c.load(ctx)
+	if err != nil || installation == "" {
+		b.fault(ctx, err)
+		return
 	}
+	c.opened(installation)
 	rows, err := c.all(ctx, app)
 	if err != nil {
 		b.fault(ctx, err)
@@ -166,12 +162,14 @@ func (b *recovered) fault(ctx context.Context, err error) {
 func (b *recovered) list(ctx context.Context) {
 	tp := b.e.twoPhase()
 	if tp == nil {
-		b.listed = true
-		return
+		return // What another configuration has prepared there would not be seen.
 	}
 	ctx, cancel := context.WithTimeout(ctx, recoverStep)
 	defer cancel()
 	ids, err := b.e.listPrepared(ctx, tp, b.e.commits.conn)
+	if errors.Is(err, driver.ErrStandby) {
+		return
+	}
 	if err != nil {
 		if len(b.errs) == 0 {
 			b.errs = append(b.errs, err)

@@ -85,7 +85,7 @@ func (t *transaction) run(ctx context.Context, fn func(context.Context, *Session
 	returned = true
 	if err != nil {
 		cause := t.doomed()
-		return joinBehind(closedBy(t.doomedBy(err, cause), cause), t.rollback())
+		return joinBehind(closedBy(t.doomedBy(cutByDeadline(err, cause), cause), cause), t.rollback())
 	}
 	return t.commit(ctx)
 }
@@ -94,6 +94,15 @@ func (t *transaction) run(ctx context.Context, fn func(context.Context, *Session
 func (t *transaction) doomedBy(err, cause error) error {
 	if t.opts.Retries > 0 && isSerialization(cause) && !isSerialization(err) {
 		return &hiddenError{error: err, cause: cause}
+	}
+	return err
+}
+
+// cutByDeadline gives the error of the deadline that has rolled the transaction back,
+// where database/sql says of the rows that were cut that they were cancelled.
+func cutByDeadline(err, cause error) error {
+	if err == context.Canceled && errors.Is(cause, context.DeadlineExceeded) { //nolint:errorlint // A wrapped one says more.
+		return cause
 	}
 	return err
 }
@@ -171,7 +180,7 @@ func (t *transaction) end() ([]func(context.Context), error) {
 	if refusal != nil {
 		return nil, joinBehind(refusal, rollbackAll(branches))
 	}
-	branches = slices.DeleteFunc(branches, func(b *branch) bool { return !b.hasBegun() })
+	branches = slices.DeleteFunc(branches, func(b *branch) bool { return !b.takesPart() })
 	sortBranches(branches, t.opts.Order)
 	how := commitAll
 	if t.twoPhaseNeeded(branches) {

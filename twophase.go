@@ -30,6 +30,7 @@ type twoPhase struct {
 	t            *transaction
 	coordinator  *branch
 	participants []*branch
+	home         string       // Of the coordinator's log in IDs.
 	id           string       // Of the transaction in the logs.
 	pointers     []*commitLog // Logs that say that the coordinator's has the decision.
 	deadline     time.Time
@@ -37,7 +38,7 @@ type twoPhase struct {
 
 // twoPhaseNeeded reports whether the commit of branches needs two phases.
 func (t *transaction) twoPhaseNeeded(branches []*branch) bool {
-	return t.inTwoPhases() && len(branches) > 1
+	return t.id != "" && t.inTwoPhases() && len(branches) > 1
 }
 
 // inTwoPhases reports whether the branches have to be able to prepare.
@@ -84,6 +85,7 @@ func newTwoPhase(t *transaction, branches []*branch) *twoPhase {
 		t: t, coordinator: coordinatorOf(t, branches), id: t.app.x.logID(t.id),
 		deadline: time.Now().Add(t.opts.commitTimeout()),
 	}
+	p.home = p.coordinator.e.commits.home()
 	for _, b := range branches {
 		if b != p.coordinator {
 			p.participants = append(p.participants, b)
@@ -119,11 +121,6 @@ func (p *twoPhase) prepareAll() error {
 	if err := p.coordinator.logErr; err != nil {
 		return err
 	}
-	for _, b := range p.participants {
-		if err := b.findable(); err != nil {
-			return err
-		}
-	}
 	if err := p.point(); err != nil {
 		return err
 	}
@@ -143,19 +140,34 @@ func (p *twoPhase) prepareAll() error {
 // point leaves word of where the decision will be, for branches that had to
 // be named before the coordinator was known.
 func (p *twoPhase) point() error {
-	home := p.coordinator.e.commits.home()
 	for _, b := range p.participants {
-		if !b.part.Fixed || b.home == p.coordinator.e {
+		if !b.part.Fixed || sameTable(b.homeName, p.home) {
 			continue
 		}
-		ctx, cancel := p.step()
-		err := b.home.commits.insert(ctx, b.home.commits.db(), decision{ID: p.id, Decision: decidedSee + home, Binds: p.binds()})
-		cancel()
-		if err != nil && !errors.Is(err, ErrUnique) {
-			return b.home.commits.impossible(err)
+		if err := p.pointFrom(b); err != nil {
+			return err
 		}
 		p.pointers = append(p.pointers, &b.home.commits)
 		failpoint.Hit("pointed")
+	}
+	return nil
+}
+
+// pointFrom leaves that word in the log that a branch has named.
+func (p *twoPhase) pointFrom(b *branch) error {
+	c := &b.home.commits
+	switch {
+	case b.home == b.e && b.logErr != nil:
+		return b.logErr // Nobody could tell where to look.
+	case b.home == p.coordinator.e:
+		return c.impossible(errOtherTable) // It was made anew since the branch has begun.
+	}
+	ctx, cancel := p.step()
+	defer cancel()
+	err := c.insertInto(ctx, c.db(), b.homeName, decision{ID: p.id, Decision: decidedSee + p.home, Binds: p.binds()})
+	if err != nil && !errors.Is(err, ErrUnique) {
+		c.reopen()
+		return c.impossible(err)
 	}
 	return nil
 }
@@ -165,7 +177,7 @@ func (p *twoPhase) record() error {
 	ctx, cancel := p.step()
 	defer cancel()
 	c := &p.coordinator.e.commits
-	if err := c.insert(ctx, p.coordinator.tx, decision{ID: p.id, Decision: decidedCommit, Binds: p.binds()}); err != nil {
+	if err := c.insertInto(ctx, p.coordinator.tx, p.home, decision{ID: p.id, Decision: decidedCommit, Binds: p.binds()}); err != nil {
 		c.reopen()
 		return c.impossible(err)
 	}
@@ -183,14 +195,15 @@ func (p *twoPhase) binds() string {
 }
 
 // prepare prepares one participant. An answer that is lost leaves nothing
-// open: without the decision, the transaction is rolled back.
+// open: without the decision, the transaction is rolled back. Only what a
+// statement has ended before may be committed.
 func (p *twoPhase) prepare(b *branch) error {
 	if !b.part.Fixed {
-		b.part.ID = p.t.xid(b, p.coordinator.e.commits.home())
+		b.part.ID = p.t.xid(b, p.home)
 	}
 	err := b.prepare()
 	var bindErr *BindError
-	if errors.As(err, &bindErr) && errors.Is(err, ErrOutcomeUnknown) {
+	if errors.As(err, &bindErr) && errors.Is(err, ErrOutcomeUnknown) && !errors.Is(err, errEnded) {
 		class := bindErr.class&^driver.OutcomeUnknown | driver.Unavailable
 		return &BindError{Bind: bindErr.Bind, Op: bindErr.Op, Err: bindErr.Err, class: class}
 	}

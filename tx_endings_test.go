@@ -116,3 +116,30 @@ func TestTxRefusesWhatWouldEndItOnOnesOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
+
+// A script ends a part of a two-phase transaction on PostgreSQL. What it did is
+// there, so nothing else may be told.
+func TestTwoPhaseThatWasEnded(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string][]string{"coordinator": nil, "participant": {"auth"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newCutBank(t)
+			ctx, s := newSession(t, b.x)
+			opts := &echobun.TxOptions{TwoPhase: true, Order: order}
+			err := s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
+				if err := ran(tx.NewRaw("INSERT INTO debits (name) VALUES ('script'); COMMIT").Exec(ctx)); err != nil {
+					return err
+				}
+				return ran(tx.NewInsert().Model(&Credit{Name: "script"}).Exec(ctx))
+			})
+			require.ErrorIs(t, err, echobun.ErrOutcomeUnknown)
+			require.ErrorContains(t, err, "has ended it on the server")
+			b.recover(t, b.x)
+			_, credits := b.counts(t, "script")
+			require.Zero(t, credits)
+			require.Empty(t, b.prepared(t, "auth"))
+			requireAtRest(t, b.x)
+		})
+	}
+}

@@ -14,6 +14,10 @@ import (
 // when the database lets nobody finish it but the connection that prepared it.
 var ErrNotPrepared = errors.New("no such prepared transaction")
 
+// ErrStandby is returned by [TwoPhase.Prepared] when the server is a standby
+// that does not show what is prepared on its primary.
+var ErrStandby = errors.New("the server is a standby, which does not list prepared transactions")
+
 // A TwoPhase is a [Driver] whose databases can prepare a transaction: promise
 // that it can be committed later, whatever happens meanwhile.
 //
@@ -38,7 +42,8 @@ type TwoPhase interface {
 
 	// Prepared returns the IDs of the transactions that are prepared and can
 	// be finished through conn, whoever prepared them. Where transactions do
-	// not belong to a database, it returns those of the whole server.
+	// not belong to a database, it returns those of the whole server. A server
+	// that may have some and does not show them is [ErrStandby].
 	Prepared(ctx context.Context, conn bun.Conn) ([]string, error)
 }
 

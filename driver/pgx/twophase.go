@@ -2,6 +2,7 @@ package pgx
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,7 +13,8 @@ import (
 )
 
 const (
-	codeUndefinedObject = "42704"
+	codeUndefinedObject       = "42704"
+	codeInsufficientPrivilege = "42501"
 
 	maxID        = 128
 	idCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-~@"
@@ -64,25 +66,52 @@ func finishPrepared(ctx context.Context, bc bun.Conn, statement, id string) erro
 		return err
 	}
 	_, err = bc.ExecContext(ctx, statement+quoted)
+	if pgErr := serverError(err); pgErr != nil && pgErr.Code == codeInsufficientPrivilege {
+		err = finishAsOwner(ctx, bc, statement, quoted)
+	}
 	if pgErr := serverError(err); pgErr != nil && pgErr.Code == codeUndefinedObject {
 		return fmt.Errorf("%w: %w", driver.ErrNotPrepared, err)
 	}
 	return err
 }
 
+// finishAsOwner finishes a transaction that was in another role when it was
+// prepared, by SET LOCAL ROLE for instance. The session is not used again after
+// SET ROLE.
+func finishAsOwner(ctx context.Context, bc bun.Conn, statement, quoted string) error {
+	var owner string
+	if err := bc.QueryRowContext(ctx, "SELECT quote_ident(owner) FROM pg_prepared_xacts WHERE gid = "+quoted).Scan(&owner); err != nil {
+		return err
+	}
+	if _, err := bc.ExecContext(ctx, "SET ROLE "+owner); err != nil {
+		return err
+	}
+	_, err := bc.ExecContext(ctx, statement+quoted)
+	return err
+}
+
 // Prepared lists what is prepared in the connection's database.
 func (postgres) Prepared(ctx context.Context, conn bun.Conn) (ids []string, err error) {
-	rows, err := conn.QueryContext(ctx, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+	rows, err := conn.QueryContext(ctx, "SELECT pg_is_in_recovery(), gid FROM (SELECT 1) AS always "+
+		"LEFT JOIN pg_prepared_xacts ON database = current_database()")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
+		var (
+			standby bool
+			id      sql.NullString
+		)
+		if err := rows.Scan(&standby, &id); err != nil {
 			return nil, err
 		}
-		ids = append(ids, id)
+		if standby {
+			return nil, driver.ErrStandby
+		}
+		if id.Valid {
+			ids = append(ids, id.String)
+		}
 	}
 	return ids, rows.Err()
 }
