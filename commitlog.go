@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"github.com/echobun/echobun/driver"
 )
@@ -35,7 +36,8 @@ type commitLog struct {
 
 	mu           sync.Mutex // Protects what follows.
 	installation string     // Empty until the table is known to be there.
-	stale        bool       // It has to be looked at again.
+	table        string     // With its schema, or its database.
+	stale        bool       // Both have to be looked at again.
 
 	opening sync.Mutex // Protects own.
 	own     *bun.DB    // Nil until it is needed.
@@ -151,11 +153,43 @@ func (c *commitLog) isOpen() bool {
 	return c.installation != "" && !c.stale
 }
 
-// opened notes the installation that the table has now.
-func (c *commitLog) opened(installation string) {
+// seen notes the installation that a recovery has read. Where the table is, the
+// next transaction finds out.
+func (c *commitLog) seen(installation string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.installation, c.stale = installation, false
+	c.stale = c.stale || c.installation != installation
+	c.installation = installation
+}
+
+// opened notes an installation and where its table is.
+func (c *commitLog) opened(ctx context.Context, installation string) error {
+	table, err := c.place(ctx)
+	if err != nil {
+		return c.impossible(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.installation, c.table, c.stale = installation, table, false
+	return nil
+}
+
+// place returns the table's name with that of its schema, or its database. A
+// transaction that has changed the search path sees it under that.
+func (c *commitLog) place(ctx context.Context) (string, error) {
+	query, ok := map[dialect.Name]string{
+		dialect.PG: "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace " +
+			"WHERE pg_class.oid = 'echobun_commits'::regclass",
+		dialect.MySQL: "SELECT DATABASE()",
+	}[c.e.db.Dialect().Name()]
+	if !ok {
+		return "echobun_commits", nil
+	}
+	var schema string
+	if err := c.db().QueryRowContext(ctx, query).Scan(&schema); err != nil {
+		return "", c.e.wrap("SELECT", err)
+	}
+	return string(c.e.db.QueryGen().AppendName(nil, schema)) + ".echobun_commits", nil
 }
 
 // create makes the table and the installation, as far as they are not there.
@@ -163,8 +197,7 @@ func (c *commitLog) create(ctx context.Context) error {
 	for range 3 { // Other processes may do the same.
 		found, err := c.load(ctx)
 		if found != "" {
-			c.opened(found)
-			return nil
+			return c.opened(ctx, found)
 		}
 		if err == nil {
 			err = c.insert(ctx, c.db(), decision{ID: installationRow, Decision: newInstallation()})
@@ -179,8 +212,7 @@ func (c *commitLog) create(ctx context.Context) error {
 	if found == "" {
 		return c.impossible(err)
 	}
-	c.opened(found)
-	return nil
+	return c.opened(ctx, found)
 }
 
 // reopen has the table looked at again before the next transaction: somebody
@@ -251,14 +283,15 @@ func (c *commitLog) query(ctx context.Context, db bun.IConn, where string) (foun
 	return found, c.e.wrap("SELECT", rows.Err())
 }
 
-// insertInto is insert into the table of that name, as IDs have it, and into no
-// other: it may have been made anew by another process, or a statement of the
-// transaction has had the connection look elsewhere, by SET LOCAL search_path
-// or USE. Recovery would not find the row then.
+// insertInto is insert into the table that IDs name so, and into no other: it
+// may have been made anew by another process. A statement of the transaction
+// may have had the connection look elsewhere, by SET LOCAL search_path or USE.
+// Recovery would not find the row then.
 func (c *commitLog) insertInto(ctx context.Context, db bun.IConn, home string, d decision) error {
-	res, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO echobun_commits (id, decision, binds, decided_at) "+
-		"SELECT %s, %s, %s, %d FROM echobun_commits WHERE id = %s AND decision = %s", logString(d.ID), logString(d.Decision),
-		logString(d.Binds), time.Now().Unix(), logString(installationRow), logString(installationOf(home))))
+	table := c.whereabouts()
+	res, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (id, decision, binds, decided_at) "+
+		"SELECT %s, %s, %s, %d FROM %s WHERE id = %s AND decision = %s", table, logString(d.ID), logString(d.Decision),
+		logString(d.Binds), time.Now().Unix(), table, logString(installationRow), logString(installationOf(home))))
 	if err != nil {
 		return c.e.wrap("INSERT", err)
 	}
@@ -269,8 +302,15 @@ func (c *commitLog) insertInto(ctx context.Context, db bun.IConn, home string, d
 	return c.e.wrap("INSERT", err)
 }
 
-var errOtherTable = errors.New("the transaction sees another table than it has begun with: " +
-	"it was made anew, or a statement has changed the schema or the database")
+// errOtherTable is the reason for not deciding.
+var errOtherTable = errors.New("the table has been made anew since the transaction has begun")
+
+// whereabouts returns the table's name with its schema.
+func (c *commitLog) whereabouts() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.table
+}
 
 // installationOf returns what is behind the bind in a log's name.
 func installationOf(home string) string {
@@ -278,10 +318,13 @@ func installationOf(home string) string {
 	return installation
 }
 
-// sameTable reports whether two names are of one log, though perhaps of two
-// binds.
-func sameTable(home, other string) bool {
-	return home != "" && installationOf(home) == installationOf(other)
+// is reports whether the logs of two binds, named so in IDs, are one. The name
+// of an installation is not enough: a copied database has it too.
+func (c *commitLog) is(other *commitLog, home, otherHome string) bool {
+	if home == "" || installationOf(home) != installationOf(otherHome) {
+		return false
+	}
+	return c == other || c.e.owned && other.e.owned && c.e.connector.opts.URL == other.e.connector.opts.URL
 }
 
 // insert adds a row; [ErrUnique] says that there is one with its ID.

@@ -142,7 +142,7 @@ func (b *recovered) readLog(ctx context.Context, app string) {
 		b.fault(ctx, err)
 		return
 	}
-	c.opened(installation)
+	c.seen(installation)
 	rows, err := c.all(ctx, app)
 	if err != nil {
 		b.fault(ctx, err)

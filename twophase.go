@@ -141,7 +141,7 @@ func (p *twoPhase) prepareAll() error {
 // be named before the coordinator was known.
 func (p *twoPhase) point() error {
 	for _, b := range p.participants {
-		if !b.part.Fixed || sameTable(b.homeName, p.home) {
+		if !b.part.Fixed || b.home.commits.is(&p.coordinator.e.commits, b.homeName, p.home) {
 			continue
 		}
 		if err := p.pointFrom(b); err != nil {

@@ -13,36 +13,37 @@ import (
 	"github.com/echobun/echobun/internal/dbtest"
 )
 
-// A decision is never written where recovery would not find it: a statement
-// had the deciding connection look at another table.
-func TestTwoPhaseRefusesAnotherLog(t *testing.T) {
+// A statement has the deciding connection look elsewhere, where there is such a
+// table too, even a copy of the right one. The decision goes where recovery
+// looks for it.
+func TestTwoPhaseLogIsNotLedElsewhere(t *testing.T) {
 	t.Parallel()
 	b := newCutBank(t)
 	ctx, s := newSession(t, b.x)
-	require.NoError(t, transact(ctx, s, inTwoPhases, "warm"))
-	other := dbtest.MariaDB(t)
-	elsewhere := newExtension(t, echobun.Config{DatabaseURI: other.URL()}, (*Debit)(nil))
-	makeElsewhere, _ := newSession(t, elsewhere)
-	require.NoError(t, ran(elsewhere.Engine().ExecContext(makeElsewhere, echobun.CommitLogDDL)))
-	require.NoError(t, ran(b.sound.Engine().ExecContext(ctx, "CREATE SCHEMA tenant; SET search_path = tenant; "+echobun.CommitLogDDL+"; RESET search_path")))
+	for _, order := range [][]string{{""}, {"auth"}} { // Both logs are made.
+		require.NoError(t, transact(ctx, s, &echobun.TxOptions{TwoPhase: true, Order: order}, "warm "+order[0]))
+	}
+	other, auth := dbtest.MariaDB(t), b.sound.Engines()["auth"]
+	require.NoError(t, ran(auth.ExecContext(ctx, "CREATE TABLE "+other.Database+".echobun_commits AS SELECT * FROM echobun_commits")))
+	require.NoError(t, ran(b.sound.Engine().ExecContext(ctx, "CREATE SCHEMA tenant; CREATE TABLE tenant.echobun_commits AS SELECT * FROM echobun_commits")))
 
-	for name, tc := range map[string]struct{ bind, query string }{
-		"search_path": {"", "SET LOCAL search_path = tenant, public"},
-		"use":         {"auth", "USE " + other.Database},
+	for name, tc := range map[string]struct{ bind, query, cut, marker string }{
+		"search_path": {"", "SET LOCAL search_path = tenant", "auth", "xa commit"},
+		"use":         {"auth", "USE " + other.Database, "", "commit prepared"},
 	} {
+		b.proxies[tc.cut].ArmN(-1, cutproxy.DropRequest, tc.marker)
 		opts := &echobun.TxOptions{TwoPhase: true, Order: []string{tc.bind}}
-		err := s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
+		require.NoError(t, s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
 			if err := transact(ctx, tx, nil, name); err != nil {
 				return err
 			}
 			return ran(tx.Bind(tc.bind).NewRaw(tc.query).Exec(ctx))
-		})
-		require.ErrorIs(t, err, echobun.ErrTwoPhase, name)
-		require.ErrorContains(t, err, "changed the schema or the database", name)
+		}), name)
+		b.proxies[tc.cut].Disarm()
+		require.Len(t, b.prepared(t, tc.cut), 1, name)
+		b.recover(t, b.sound)
 		debits, credits := b.counts(t, name)
-		require.Equal(t, [2]int{0, 0}, [2]int{debits, credits}, name)
-		require.Empty(t, b.prepared(t, "auth"))
-		require.NoError(t, transact(ctx, s, opts, name+" again"))
+		require.Equal(t, [2]int{1, 1}, [2]int{debits, credits}, name)
 	}
 	requireAtRest(t, b.x)
 }
@@ -105,6 +106,37 @@ func TestTwoPhaseOfTwoBindsOnOneDatabase(t *testing.T) {
 	report, err := x.RecoverPrepared(ctx)
 	require.NoError(t, err)
 	require.Equal(t, "recovered: nothing", report.String())
+}
+
+// A copied database has a copied log. That is another one.
+func TestTwoPhaseOfACopiedDatabase(t *testing.T) {
+	t.Parallel()
+	pg, twin, my := dbtest.Postgres(t), dbtest.Postgres(t), dbtest.MariaDB(t)
+	proxy := cutproxy.New(t, my.Addr())
+	x := newExtension(t, echobun.Config{
+		DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URLVia(proxy.Addr())}, "meta": {URL: twin.URL()}}, AppName: my.Database,
+	}, txModels()...)
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	all := func(name string) error {
+		opts := &echobun.TxOptions{TwoPhase: true, Order: []string{"meta"}}
+		return s.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error { return insertAll(ctx, tx, name) })
+	}
+	require.NoError(t, all("warm"))
+	var installation string
+	require.NoError(t, s.NewRaw("SELECT decision FROM echobun_commits WHERE id = 'installation'").Scan(ctx, &installation))
+	require.NoError(t, ran(s.Bind("meta").ExecContext(ctx, "UPDATE echobun_commits SET decision = ? WHERE id = 'installation'", installation)))
+	_, err := x.RecoverPrepared(ctx) // It reads the name.
+	require.NoError(t, err)
+
+	proxy.ArmN(-1, cutproxy.DropRequest, "xa commit")
+	require.NoError(t, all("left"))
+	proxy.Disarm()
+	require.Eventually(t, func() bool {
+		report, err := x.RecoverPrepared(ctx)
+		return err == nil && report.Committed["auth"]+report.RolledBack["auth"] == 1
+	}, time.Minute, 20*time.Millisecond)
+	requireNamed(t, x, "left", 1, 1, 1)
 }
 
 // Whoever waits for a log that hangs waits no longer than allowed.
