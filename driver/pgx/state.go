@@ -129,7 +129,7 @@ func statementLeavesState(s *sqlwords.Scanner) (found, more bool) {
 func beginsState(word string, s *sqlwords.Scanner) bool {
 	switch {
 	case sqlwords.Is(word, "set"):
-		return !sqlwords.Is(s.Peek(), "local", "transaction", "constraints")
+		return !setsForTransaction(*s)
 	case sqlwords.Is(word, "prepare"):
 		return !sqlwords.Is(s.Peek(), "transaction")
 	case sqlwords.Is(word, "declare"):
@@ -137,6 +137,12 @@ func beginsState(word string, s *sqlwords.Scanner) bool {
 	}
 	// DO and CALL can do anything.
 	return sqlwords.Is(word, "reset", "discard", "listen", "unlisten", "load", "do", "call", "deallocate")
+}
+
+// setsForTransaction reports whether a SET ends with its transaction, by the
+// word that follows. SET local.tenant is a setting of the class "local".
+func setsForTransaction(s sqlwords.Scanner) bool {
+	return sqlwords.Is(s.Next(), "local", "transaction", "constraints") && s.Peek() != "."
 }
 
 // leaves judges a word in a statement by those before and behind it.
@@ -173,17 +179,18 @@ func has(s sqlwords.Scanner, words ...string) bool {
 	return false
 }
 
-// endsTrue reports whether true is the last argument of the call that follows,
-// which for set_config means until the end of the transaction.
+// endsTrue reports whether true alone is the last argument of the call that
+// follows, which for set_config means until the end of the transaction.
 func endsTrue(s sqlwords.Scanner) bool {
 	depth := 0
-	for last, word := "", s.Next(); word != ""; last, word = word, s.Next() {
+	var before, last string
+	for word := s.Next(); word != ""; before, last, word = last, word, s.Next() {
 		switch word {
 		case "(":
 			depth++
 		case ")":
 			if depth--; depth <= 0 {
-				return sqlwords.Is(last, "true")
+				return before == "," && sqlwords.Is(last, "true")
 			}
 		}
 	}

@@ -26,6 +26,8 @@ func TestLeavesState(t *testing.T) {
 		"SELECT set_config('a.b', 'c', false)", "SELECT pg_catalog.set_config('a.b', concat('c', ')'), (1 = 1))", "SELECT SET_CONFIG('a', 'true', 'f')",
 		"LISTEN c", "UNLISTEN *", "PREPARE p AS SELECT 1", "DEALLOCATE ALL", "LOAD 'x'", "DO $$ BEGIN END $$", "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
 		"CALL p()", "UPDATE pg_settings SET setting = '1' WHERE name = 'x'", `update only pg_catalog."pg_settings" SET setting = '1'`,
+		"SET local.tenant = 'x'", `set "transaction" . tenant TO 'x'`, "SET constraints.tenant = 'x'",
+		"SELECT set_config('a', 'b', NOT true)", "SELECT set_config('a', 'b', x = TRUE)",
 	} {
 		require.True(t, pgx.LeavesState(query), query)
 	}
@@ -52,7 +54,7 @@ func TestChangedSessionIsGivenUp(t *testing.T) {
 	s := dbtest.Postgres(t)
 	exec(t, open(t, s.URL(), ""), sessionFunction, "CREATE SEQUENCE numbers")
 	for name, query := range map[string]string{
-		"set": "SET statement_timeout = 1", "search_path": "SET search_path = pg_catalog", "temporary table": "CREATE TEMP TABLE hidden (id int)",
+		"set": "SET statement_timeout = 1", "class": "SET local.tenant = 'x'", "search_path": "SET search_path = pg_catalog", "temporary table": "CREATE TEMP TABLE hidden (id int)",
 		"lock": "SELECT pg_advisory_lock(1)", "begin": "BEGIN", "set_config": "SELECT set_config('x.y', 'z', false)",
 		"prepared": "PREPARE p AS SELECT 1", "in a function, as the server tells": "SELECT hide()", "later": "SELECT 1; SET statement_timeout = 1",
 	} {
