@@ -23,6 +23,7 @@ func TestLeavesState(t *testing.T) {
 		"SELECT GET_LOCK('a', 1)", "DO get_lock ('a', 1)", "FLUSH TABLES WITH READ LOCK", "PREPARE p FROM 'SELECT 1'", "HANDLER t OPEN",
 		"EXECUTE IMMEDIATE 'SET x = 1'", "BEGIN NOT ATOMIC SET x = 1; END", "IF 1 THEN SET x = 1; END IF",
 		"CALL p()", "SET STATEMENT max_statement_time = 1 FOR SET SESSION x = 1", "SET STATEMENT a = 1 FOR EXECUTE IMMEDIATE 'SET x = 1'",
+		"SELECT 5--1, GET_LOCK('a', 1)", "SELECT 5--1; SET x = 1",
 	} {
 		require.True(t, mysql.LeavesState(query), query)
 	}
@@ -30,7 +31,7 @@ func TestLeavesState(t *testing.T) {
 		"", "SELECT 1", "SET STATEMENT max_statement_time = 1 FOR SELECT 1", "CREATE TABLE t (id int)", "CREATE OR REPLACE VIEW v AS SELECT 1",
 		"INSERT INTO t VALUES ('SELECT GET_LOCK(1); SET x = 1')", `INSERT INTO t VALUES ('\\'';SET x = 1; ')`, "UPDATE t SET get_lock = 1",
 		"SELECT RELEASE_LOCK('a'), IS_FREE_LOCK('a')", "BEGIN", "START TRANSACTION", "SAVEPOINT a", "(SELECT 1)", "/* SET x = 1; */ SELECT 1",
-		"SELECT 1 -- ; SET x = 1", "SELECT `; SET x = 1`", "'", "`", "/*", `'\`, "SELECT 1;", "EXECUTE p", "SHOW TABLES",
+		"SELECT 1 -- ; SET x = 1", "SELECT 1 --\t; SET x = 1", "SELECT 1; --", "SELECT `; SET x = 1`", "'", "`", "/*", `'\`, "SELECT 1;", "EXECUTE p", "SHOW TABLES",
 	} {
 		require.False(t, mysql.LeavesState(query), query)
 	}

@@ -1,6 +1,10 @@
 package sqltext
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/echobun/echobun/internal/sqlwords"
+)
 
 // Scrub replaces every literal in a statement with a question mark. Bun
 // leaves arguments out of most templates, but writes the keys of related rows
@@ -31,21 +35,23 @@ func Scrub(statement string, mysql bool) string {
 // comment returns the end of the comment at i, or i if there is none. What is
 // in it may be anything, so it is left out.
 func comment(s string, i int, mysql bool) int {
-	var begin string
-	end := "\n"
+	dialect := sqlwords.Postgres
+	if mysql {
+		dialect = sqlwords.MySQL
+	}
 	switch {
 	case strings.HasPrefix(s[i:], "/*"):
-		begin, end = "/*", "*/"
-	case strings.HasPrefix(s[i:], "--"):
-		begin = "--"
-	case mysql && s[i] == '#':
-		begin = "#"
-	default:
-		return i
+		return past(s, i+2, "*/")
+	case dialect.LineComment(s[i:]):
+		return past(s, i, "\n")
 	}
-	text := s[i+len(begin):]
-	if n := strings.Index(text, end); n >= 0 {
-		return i + len(begin) + n + len(end)
+	return i
+}
+
+// past returns where the first end is over that s has from i on, or where s is.
+func past(s string, i int, end string) int {
+	if n := strings.Index(s[i:], end); n >= 0 {
+		return i + n + len(end)
 	}
 	return len(s)
 }
@@ -122,10 +128,7 @@ func dollarTag(s string, i int) string {
 
 func dollarQuoted(s string, i int) int {
 	tag := dollarTag(s, i)
-	if n := strings.Index(s[i+len(tag):], tag); n >= 0 {
-		return i + n + 2*len(tag)
-	}
-	return len(s)
+	return past(s, i+len(tag), tag)
 }
 
 // ScrubMessage replaces all between the first quote of an error message and

@@ -117,6 +117,8 @@ func TestScrubComments(t *testing.T) {
 		{"hash is an operator", "select a # 3", "select a # ?", false},
 		{"open", "select 1 /* SECRET", "select ?  ", false},
 		{"open line", "select 1 -- SECRET", "select ?  ", false},
+		{"no comment in MySQL", "select 5--1, 'SECRET' --\tSECRET\nfrom t --", "select ?--?, ?  from t  ", true},
+		{"dashes of PostgreSQL's", "select 5--SECRET\nfrom t", "select ? from t", false},
 		{"slash star slash", "select 1 /*/ SECRET */ + 2", "select ?   + ?", false},
 	} {
 		require.Equal(t, test.want, sqltext.Scrub(test.statement, test.mysql), test.name)

@@ -131,7 +131,7 @@ func (s *Scanner) trim() {
 	for {
 		s.rest = strings.TrimLeft(s.rest, " \t\r\n\f\v")
 		switch {
-		case s.Dialect == MySQL && strings.HasPrefix(s.rest, "#"), strings.HasPrefix(s.rest, "--"):
+		case s.Dialect.LineComment(s.rest):
 			_, s.rest, _ = strings.Cut(s.rest, "\n")
 		case s.Dialect == MySQL && (strings.HasPrefix(s.rest, "/*!") || strings.HasPrefix(s.rest, "/*M!")):
 			_, s.rest, _ = strings.Cut(s.rest, "!")
@@ -144,6 +144,17 @@ func (s *Scanner) trim() {
 			return
 		}
 	}
+}
+
+// LineComment reports whether text begins with a comment that ends with its
+// line. In MySQL 5--1 is 6: dashes begin one only before white space or a
+// control character there, or at the end.
+func (d Dialect) LineComment(text string) bool {
+	if d == MySQL && strings.HasPrefix(text, "#") {
+		return true
+	}
+	text, dashes := strings.CutPrefix(text, "--")
+	return dashes && (d != MySQL || text == "" || text[0] <= ' ' || text[0] == 0x7f)
 }
 
 // comment takes a comment. PostgreSQL's can have others inside.

@@ -34,6 +34,8 @@ func TestWords(t *testing.T) {
 		"/* a /* b */ c -- d\n# e\n f":       {"c", "f"},
 		"/*!50000 a */ /*M!100100 b */ c":    {"a", "b", "c"},
 		"$$ \"\" '":                          {"$", "$", "'", "'"},
+		"5--1 --\tx\n--\x01y\n---- z":        {"5", "-", "-", "1", "-", "-"},
+		"--":                                 nil,
 	} {
 		require.Equal(t, want, words(sqlwords.MySQL, text), text)
 	}
