@@ -41,11 +41,32 @@ func comment(s string, i int, mysql bool) int {
 	}
 	switch {
 	case strings.HasPrefix(s[i:], "/*"):
-		return past(s, i+2, "*/")
+		return block(s, i, !mysql)
 	case dialect.LineComment(s[i:]):
 		return past(s, i, "\n")
 	}
 	return i
+}
+
+// block returns the end of the block comment at i. PostgreSQL's can have others
+// inside. SQLite's cannot, so that more may be left out there than is comment.
+func block(s string, i int, nests bool) int {
+	depth := 1
+	for i += 2; i < len(s); {
+		switch {
+		case strings.HasPrefix(s[i:], "*/"):
+			i += 2
+			if depth--; depth == 0 {
+				return i
+			}
+		case nests && strings.HasPrefix(s[i:], "/*"):
+			i += 2
+			depth++
+		default:
+			i++
+		}
+	}
+	return len(s)
 }
 
 // past returns where the first end is over that s has from i on, or where s is.
@@ -117,7 +138,7 @@ func word(s string, i int, mysql bool) (end int, literal bool) {
 // its dollars, or "".
 func dollarTag(s string, i int) string {
 	end := i + 1
-	for end < len(s) && (isLetter(s[end]) || isDigit(s[end])) {
+	for end < len(s) && (isLetter(s[end]) || isDigit(s[end]) || s[end] >= 0x80) {
 		end++
 	}
 	if end < len(s) && s[end] == '$' {

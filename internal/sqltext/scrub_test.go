@@ -36,6 +36,7 @@ func TestScrub(t *testing.T) {
 		{name: "introducer", statement: `x = _utf8mb4 X'7365' AND y`, want: `x = _utf8mb4 ? AND y`, mysql: true},
 		{name: "dollar quotes", statement: `x = $$secret's$$ AND y`, want: `x = ? AND y`},
 		{name: "tagged dollar quotes", statement: `x = $tag$secret $$ $tag$ AND y`, want: `x = ? AND y`},
+		{name: "dollar quotes in other scripts", statement: `x = $é$secret$é$ AND y`, want: `x = ? AND y`},
 		{name: "open dollar quotes", statement: `x = $a$secret`, want: `x = ?`},
 		{name: "placeholder", statement: `x = $1 AND y = ?`, want: `x = $? AND y = ?`},
 		{name: "open string", statement: `x = 'secret`, want: `x = ?`},
@@ -119,6 +120,8 @@ func TestScrubComments(t *testing.T) {
 		{"open line", "select 1 -- SECRET", "select ?  ", false},
 		{"no comment in MySQL", "select 5--1, 'SECRET' --\tSECRET\nfrom t --", "select ?--?, ?  from t  ", true},
 		{"dashes of PostgreSQL's", "select 5--SECRET\nfrom t", "select ? from t", false},
+		{"nested", "/* a /* b */ 'SECRET' /*/ */ 'SECRET' */ select 1 /* a /* b */ SECRET", "  select ?  ", false},
+		{"nested in MySQL", "/* a /* b */ select 1", "  select ?", true},
 		{"slash star slash", "select 1 /*/ SECRET */ + 2", "select ?   + ?", false},
 	} {
 		require.Equal(t, test.want, sqltext.Scrub(test.statement, test.mysql), test.name)
