@@ -345,6 +345,20 @@ func TestStatementLogErrorHidesArguments(t *testing.T) {
 	}
 }
 
+// TestStatementLogHidesScannedValues has Bun complain of a value that has no quotes.
+func TestStatementLogHidesScannedValues(t *testing.T) {
+	t.Parallel()
+	log := new(logBook)
+	x := newExtension(t, echobun.Config{DatabaseURI: sqliteURL(t), LogStatements: true, Logger: log.logger()})
+	ctx, db := newSession(t, x)
+	err := db.NewRaw("SELECT ?", secretNumber).Scan(ctx, new(time.Time))
+	require.ErrorContains(t, err, "987654321", "the caller may see it")
+	records, text := log.take(t)
+	require.Len(t, records, 1)
+	require.Contains(t, records[0]["error"], "into time.Time")
+	require.NotContains(t, text, "987654321")
+}
+
 // TestStatementLogNamesOnMySQL is about what only MySQL quotes as it does.
 func TestStatementLogNamesOnMySQL(t *testing.T) {
 	t.Parallel()

@@ -59,6 +59,11 @@ func TestScrubMessage(t *testing.T) {
 		`invalid input syntax for type integer: "a" (SQLSTATE x)`: "invalid input syntax for type integer: ? (SQLSTATE x)",
 		"Incorrect value: 'secret' for column `a`.`b` at row 1":   "Incorrect value: ? at row 1",
 		"can't connect": "can't connect",
+		"bun: can't scan 4111111111111111 (int64) into time.Time":                        "bun: cannot scan ? into time.Time",
+		`bun: can't scan "it's 1 into SECRET" (string) into time.Time`:                   "bun: cannot scan ? into time.Time",
+		`sql: Scan error on column index 0, name "a": bun: can't scan 41 (int64) into x`: "sql: Scan error on column index 0, name ? into x",
+		"sql/driver: couldn't convert 4111 into type bool":                               "sql/driver: could not convert ? into type bool",
+		"near 'SECRET can't scan SECRET' into SECRET into x":                             "near ? into x",
 	} {
 		require.Equal(t, want, sqltext.ScrubMessage(message))
 	}
