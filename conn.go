@@ -202,7 +202,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	}
 	start := c.clock()
 	res, err := c.execer.ExecContext(ctx, query, args)
-	c.timed(start)
+	c.timed(start, err)
 	if err != nil {
 		return nil, c.failed(ctx, operation(query), unwritten(query, err))
 	}
@@ -222,7 +222,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	}
 	start := c.clock()
 	inner, err := c.queryer.QueryContext(ctx, query, args)
-	c.timed(start)
+	c.timed(start, err)
 	if err != nil {
 		return nil, c.failed(ctx, operation(query), unwritten(query, err))
 	}

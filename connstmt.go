@@ -22,7 +22,9 @@ var (
 )
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	start := s.c.clock()
 	res, err := execStmt(ctx, s.Stmt, args)
+	s.c.timed(start, err)
 	if err != nil {
 		return nil, s.c.refused(operation(s.query), err)
 	}
@@ -31,7 +33,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	start := s.c.clock()
 	inner, err := queryStmt(ctx, s.Stmt, args)
+	s.c.timed(start, err)
 	if err != nil {
 		return nil, s.c.refused(operation(s.query), err)
 	}

@@ -36,7 +36,7 @@ func (t *tx) end(op string, how func() error) error {
 	if ended {
 		err = wire.OutcomeUnknown(errors.Join(errEnded, err))
 	}
-	t.c.timed(start)
+	t.c.timed(start, err)
 	cleared(t.suspect)
 	if t.c.inTx {
 		t.c.inTx, t.c.readOnly, t.c.branch = false, false, nil
@@ -63,8 +63,8 @@ func (c *conn) clock() time.Time {
 	return c.app.clock()
 }
 
-func (c *conn) timed(start time.Time) {
-	if c.app != nil {
+func (c *conn) timed(start time.Time, err error) {
+	if c.app != nil && !errors.Is(err, driver.ErrSkip) { // That was not sent yet.
 		c.app.timed(c.e, start)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun"
+	"github.com/echobun/echobun/internal/dbtest"
 )
 
 // timingGrammar is one entry of a Server-Timing header as RFC 9110 and the
@@ -116,6 +117,46 @@ func TestServerTimingOfBunsTransactions(t *testing.T) {
 	h := s.send(http.MethodGet, "/").Header()
 	require.Equal(t, "cache;dur=1", h.Values("Server-Timing")[0])
 	require.Contains(t, h.Values("Server-Timing")[1], `db.auth;desc="3 statements"`)
+}
+
+// What database/sql prepares because of its arguments counts once, what the
+// application prepares as often as it runs.
+func TestServerTimingOfPreparedStatements(t *testing.T) {
+	t.Parallel()
+	x := newExtension(t, echobun.Config{DatabaseURI: dbtest.MariaDB(t).URL()})
+	for name, tc := range map[string]struct {
+		run  func(ctx context.Context, tx bun.Tx) error
+		want string
+	}{
+		"arguments": {oneSleep, "3 statements"},
+		"prepared":  {threeSleeps, "5 statements"},
+	} {
+		e := echo.New()
+		e.GET("/", func(c echo.Context) error {
+			db := c.Get("db").(*echobun.Session) //nolint:errcheck // A test.
+			return db.Bind("").RunInTx(c.Request().Context(), nil, tc.run)
+		}, x.MiddlewareWithConfig(echobun.MiddlewareConfig{ServerTiming: true}))
+		rec := httptest.NewRecorder()
+		e.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+		require.Equal(t, http.StatusOK, rec.Code, name)
+		require.Regexp(t, `^db;desc="`+tc.want+`";dur=([3-9]\d\d|\d{4,})\.\d{3}$`, rec.Header().Get("Server-Timing"), name)
+	}
+}
+
+func oneSleep(ctx context.Context, tx bun.Tx) error {
+	return ran(tx.Tx.ExecContext(ctx, "DO SLEEP(?)", 0.3))
+}
+
+func threeSleeps(ctx context.Context, tx bun.Tx) error {
+	stmt, err := tx.PrepareContext(ctx, "SELECT SLEEP(?)")
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for range 2 {
+		err = errors.Join(err, ran(stmt.ExecContext(ctx, 0.1)))
+	}
+	return errors.Join(err, stmt.QueryRowContext(ctx, 0.1).Scan(new(int)))
 }
 
 func TestServerTimingThroughGzip(t *testing.T) {
