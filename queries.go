@@ -71,6 +71,8 @@ func (r *QueryRecord) reason() string {
 // among them. It returns the first 1,000, and how many were dropped after
 // them. Without Config.RecordQueries there are none.
 //
+// A statement of a [bun.Tx] is missing if its context is not from the app context.
+//
 // All sessions of an app context, such as those of its transactions, return
 // the same. It also works after the app context has ended.
 func (s *Session) Queries() (records []QueryRecord, dropped int) { return s.app.queries.all() }
