@@ -3,6 +3,7 @@ package otelechobun
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -71,6 +72,9 @@ func where(text string) []attribute.KeyValue {
 	if err != nil || u.Scheme == "sqlite" {
 		return nil // A file has no server.
 	}
+	if u.Scheme == "postgresql" {
+		override(u)
+	}
 	var attrs []attribute.KeyValue
 	if u.Database != "" {
 		attrs = append(attrs, semconv.DBNamespace(u.Database))
@@ -84,4 +88,17 @@ func where(text string) []attribute.KeyValue {
 		attrs = append(attrs, semconv.ServerPort(u.Port))
 	}
 	return attrs
+}
+
+// override puts PostgreSQL's parameters over what stands before them in the URL.
+// Several ports are not one place, so that there is none then.
+func override(u *driver.URL) {
+	for _, key := range []string{"dbname", "database"} {
+		if values := u.Query[key]; len(values) > 0 {
+			u.Database = values[len(values)-1]
+		}
+	}
+	if ports := u.Query["port"]; len(ports) > 0 {
+		u.Port, _ = strconv.Atoi(strings.Join(ports, ","))
+	}
 }
