@@ -71,8 +71,8 @@
 // # Operations
 //
 // [Config] has LogStatements, SlowQuery and RecordQueries, whose records
-// [Session.Queries] returns, and LeakThreshold for what stays open.
-// [Extension.HealthHandler] tells the state of each bind,
+// [Session.Queries] returns, and LeakThreshold for transactions and result sets
+// that stay open. [Extension.HealthHandler] tells the state of each bind,
 // [Extension.DebugHandler] shows the last requests with their statements, and
 // the module otelechobun traces and measures. [EngineOptions] with Credentials
 // asks for a password at each new connection. [Extension.Shutdown] waits for
