@@ -65,7 +65,8 @@ func (r RecoverReport) String() string {
 // processes at once. What cannot be decided now, because the coordinator is
 // not configured here or cannot be reached, is left alone, counted as in doubt
 // and logged. Transactions of other applications, by [Config.AppName], are not
-// touched.
+// touched. What is prepared cannot be seen on a standby and on an engine of the
+// user's own: decisions that concern such a bind are kept.
 //
 // The error joins a [*BindError] for each bind that could not be asked; the
 // report covers the others. After Close it is [ErrClosed]. It needs no app
