@@ -69,6 +69,9 @@ var keyPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.$]*$`)
 // readURL turns a URL into settings. Parameters go over what stands before
 // them in the URL, the last of several over the others, as in libpq.
 func readURL(u *driver.URL) (*settings, error) {
+	if u.Query.Has("dbname") && u.Query.Has("database") {
+		return nil, errors.New("pgx: dbname and database in the URL's query are the same parameter: give one of them")
+	}
 	s := &settings{
 		values:   map[string]string{"default_query_exec_mode": "exec"},
 		password: u.Password,

@@ -130,6 +130,8 @@ func TestConfigIsNotTakenOver(t *testing.T) { //nolint:paralleltest // It sets t
 		_, err := pgx.NewConfig(&driver.URL{Host: "h", Query: url.Values{key: {"x"}}}, driver.Options{})
 		require.ErrorContains(t, err, "no name of a parameter", key)
 	}
+	_, err := pgx.NewConfig(&driver.URL{Host: "h", Query: url.Values{"dbname": {"a"}, "database": {"b"}}}, driver.Options{})
+	require.ErrorContains(t, err, "dbname and database")
 }
 
 func FuzzConfig(f *testing.F) {
