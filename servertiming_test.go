@@ -109,7 +109,7 @@ func TestServerTimingOfBunsTransactions(t *testing.T) {
 	s := newAtomicServer(t)
 	s.GET("/", func(c echo.Context) error {
 		c.Response().Header().Set("Server-Timing", "cache;dur=1")
-		db := c.Get("db").(*echobun.Session) //nolint:errcheck // A test.
+		db := sessionOf(c)
 		return db.Bind("auth").RunInTx(context.Background(), nil, func(ctx context.Context, tx bun.Tx) error {
 			return ran(tx.NewInsert().Model(&Credit{Name: "a"}).Exec(ctx))
 		})
@@ -133,7 +133,7 @@ func TestServerTimingOfPreparedStatements(t *testing.T) {
 	} {
 		e := echo.New()
 		e.GET("/", func(c echo.Context) error {
-			db := c.Get("db").(*echobun.Session) //nolint:errcheck // A test.
+			db := sessionOf(c)
 			return db.Bind("").RunInTx(c.Request().Context(), nil, tc.run)
 		}, x.MiddlewareWithConfig(echobun.MiddlewareConfig{ServerTiming: true}))
 		rec := httptest.NewRecorder()
@@ -231,7 +231,7 @@ func TestServerTimingOfHostileKeys(t *testing.T) {
 		x := newExtension(t, echobun.Config{Binds: echobun.Binds{key: {URL: sqliteURL(t)}}})
 		e := echo.New()
 		e.GET("/", func(c echo.Context) error {
-			db := c.Get("db").(*echobun.Session) //nolint:errcheck // A test.
+			db := sessionOf(c)
 			return ran(db.Bind(key).ExecContext(c.Request().Context(), "SELECT 1"))
 		}, x.MiddlewareWithConfig(echobun.MiddlewareConfig{ServerTiming: true}))
 		rec := httptest.NewRecorder()

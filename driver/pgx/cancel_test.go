@@ -146,16 +146,23 @@ func TestCancelOnItsWay(t *testing.T) {
 	require.NoError(t, tx.Rollback())
 }
 
+// openLate returns one connection, and its process, through a relay that has
+// requests to cancel come late, and says at once that they are done.
+func openLate(t *testing.T, r *relay) (db *bun.DB, pid int) {
+	t.Helper()
+	s := dbtest.Postgres(t)
+	r.upstream, r.cancelDelay, r.answerEarly = s.Addr(), 150*time.Millisecond, true
+	db = open(t, s.URLVia(r.start(t, "127.0.0.1")), "")
+	db.SetMaxOpenConns(1)
+	exec(t, db, "CREATE TABLE writes (n bigint)")
+	return db, backend(t.Context(), t, db)
+}
+
 // PostgreSQL signals a process twice for one request, which therefore can hit
 // two statements.
 func TestCancelHitsTwice(t *testing.T) {
 	t.Parallel()
-	s := dbtest.Postgres(t)
-	r := &relay{upstream: s.Addr(), cancelDelay: 150 * time.Millisecond, answerEarly: true, cancelAgain: 100 * time.Millisecond}
-	db := open(t, s.URLVia(r.start(t, "127.0.0.1")), "")
-	db.SetMaxOpenConns(1)
-	exec(t, db, "CREATE TABLE writes (n bigint)")
-	pid := backend(t.Context(), t, db)
+	db, pid := openLate(t, &relay{cancelAgain: 100 * time.Millisecond})
 	short(t, db)
 	exec(t, db, "INSERT INTO writes SELECT 1 FROM pg_sleep(0.5)")
 	require.Equal(t, 1, count(t, db, "writes"))
@@ -166,12 +173,8 @@ func TestCancelHitsTwice(t *testing.T) {
 // is sent again, for the server has said that it was not done.
 func TestCancelOfAnEarlierStatement(t *testing.T) {
 	t.Parallel()
-	s := dbtest.Postgres(t)
-	r := &relay{upstream: s.Addr(), cancelDelay: 150 * time.Millisecond, answerEarly: true}
-	db := open(t, s.URLVia(r.start(t, "127.0.0.1")), "")
-	db.SetMaxOpenConns(1)
-	exec(t, db, "CREATE TABLE writes (n bigint)")
-	pid := backend(t.Context(), t, db)
+	r := &relay{}
+	db, pid := openLate(t, r)
 
 	short(t, db)
 	exec(t, db, "INSERT INTO writes SELECT 1 FROM pg_sleep(0.5)")
