@@ -177,12 +177,14 @@ func (c *commitLog) opened(ctx context.Context, installation string) error {
 // place returns the table's name with that of its schema, or its database. A
 // transaction that has changed the search path sees it under that.
 func (c *commitLog) place(ctx context.Context) (string, error) {
-	query, ok := map[dialect.Name]string{
-		dialect.PG: "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace " +
-			"WHERE pg_class.oid = 'echobun_commits'::regclass",
-		dialect.MySQL: "SELECT DATABASE()",
-	}[c.e.db.Dialect().Name()]
-	if !ok {
+	var query string
+	switch {
+	case c.e.is(dialect.PG):
+		query = "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace " +
+			"WHERE pg_class.oid = 'echobun_commits'::regclass"
+	case c.e.is(dialect.MySQL):
+		query = "SELECT DATABASE()"
+	default:
 		return "echobun_commits", nil
 	}
 	var schema string
@@ -283,10 +285,11 @@ func (c *commitLog) query(ctx context.Context, db bun.IConn, where string) (foun
 	return found, c.e.wrap("SELECT", rows.Err())
 }
 
-// insertInto is insert into the table that IDs name so, and into no other: it
-// may have been made anew by another process. A statement of the transaction
-// may have had the connection look elsewhere, by SET LOCAL search_path or USE.
-// Recovery would not find the row then.
+// insertInto is insert for a row that recovery has to find under a name in IDs.
+// The table is written with its schema, since a statement may have had the
+// connection look elsewhere, by SET LOCAL search_path or USE; and the row goes
+// in only if it is still the table of that installation, which another process
+// may have made anew.
 func (c *commitLog) insertInto(ctx context.Context, db bun.IConn, home string, d decision) error {
 	table := c.whereabouts()
 	res, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (id, decision, binds, decided_at) "+

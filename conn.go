@@ -63,7 +63,7 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 	era := c.e.era.Load() // One that begins meanwhile may be for this connection's server.
 	inner, err := c.connect(ctx)
 	if err != nil {
-		return nil, c.e.connectError(opConnect, outOfTime(ctx, err))
+		return nil, c.unanswered(opConnect, outOfTime(ctx, err))
 	}
 	dc := newConn(c.e, inner)
 	dc.era = era
@@ -71,11 +71,19 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 	for _, query := range c.opts.OnConnect {
 		if err := dc.prepareSession(ctx, query); err != nil {
 			_ = inner.Close()
-			return nil, c.e.connectError(opOnConnect+operation(query), err)
+			return nil, c.unanswered(opOnConnect+operation(query), err)
 		}
 	}
 	c.e.contact.answered()
 	return dc, nil
+}
+
+// unanswered wraps why a connection could not be opened, and has those who wait
+// for one know.
+func (c *connector) unanswered(op string, err error) error {
+	bindErr := c.e.connectError(op, err)
+	c.e.contact.unanswered(bindErr)
+	return bindErr
 }
 
 // connect has the driver connect, if its server has not just refused that.

@@ -211,7 +211,6 @@ func (e *engine) connectError(op string, err error) *BindError {
 	if lost && !errors.Is(err, context.Canceled) {
 		bindErr.class |= driver.Unavailable
 	}
-	e.contact.unanswered(bindErr)
 	return bindErr
 }
 

@@ -76,8 +76,8 @@ func finishPrepared(ctx context.Context, bc bun.Conn, statement, id string) erro
 }
 
 // finishAsOwner finishes a transaction that was in another role when it was
-// prepared, by SET LOCAL ROLE for instance. The session is not used again after
-// SET ROLE.
+// prepared, by SET LOCAL ROLE for instance. The connection goes after that, as
+// always when a statement has left something in its session.
 func finishAsOwner(ctx context.Context, bc bun.Conn, statement, quoted string) error {
 	var owner string
 	if err := bc.QueryRowContext(ctx, "SELECT quote_ident(owner) FROM pg_prepared_xacts WHERE gid = "+quoted).Scan(&owner); err != nil {
