@@ -16,9 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
+var (
+	goBlock  = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
+	fileLink = regexp.MustCompile(`\]\(([\w./-]+\.md)(?:#[^)]*)?\)`)
+)
 
-// readmeImports are what the README's fragments may use without saying so.
+// readmeImports are what the pages' fragments may use without saying so.
 const readmeImports = `
 import (
 	"context"
@@ -55,7 +58,7 @@ var (
 )
 `
 
-// readmeScope is what the README's statements may use without declaring it.
+// readmeScope is what the pages' statements may use without declaring it.
 const readmeScope = `
 type Post struct {
 	ID    int64 ` + "`bun:\",pk\"`" + `
@@ -86,24 +89,28 @@ var (
 )
 `
 
-// TestReadmeCompiles builds every Go block of the README: programs as they
-// are, declarations and statements inside a package of their own.
+// TestReadmeCompiles builds every Go block of the README and of the pages of
+// docs: programs as they are, declarations and statements inside a package of
+// their own.
 func TestReadmeCompiles(t *testing.T) {
 	t.Parallel()
 
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
 	root, err := os.Getwd()
 	require.NoError(t, err)
 
 	dir, replace := t.TempDir(), make(map[string]string)
-	for i, block := range goBlock.FindAllStringSubmatch(string(readme), -1) {
-		name := fmt.Sprintf("block%02d.go", i)
-		source := readmeSource(t, block[1])
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(source), 0o600))
-		replace[filepath.Join(root, "internal", "readme", fmt.Sprintf("block%02d", i), name)] = filepath.Join(dir, name)
+	for i, page := range readmePages(t) {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for j, block := range goBlock.FindAllStringSubmatch(string(text), -1) {
+			name := fmt.Sprintf("page%02d_block%02d", i, j)
+			source := "// From " + page + ".\n" + readmeSource(t, page, block[1])
+			file := filepath.Join(dir, name+".go")
+			require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
+			replace[filepath.Join(root, "internal", "readme", name, name+".go")] = file
+		}
+		require.False(t, i == 0 && len(replace) < 10, "the README's blocks were not found")
 	}
-	require.Greater(t, len(replace), 10, "the README's blocks were not found")
 
 	overlay := filepath.Join(dir, "overlay.json")
 	text, err := json.Marshal(map[string]any{"Replace": replace})
@@ -114,8 +121,36 @@ func TestReadmeCompiles(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
+// TestReadmeLeadsToEveryPage finds the pages of docs in the README, and what
+// all of them link to among the files.
+func TestReadmeLeadsToEveryPage(t *testing.T) {
+	t.Parallel()
+
+	pages := readmePages(t)
+	readme, err := os.ReadFile(pages[0])
+	require.NoError(t, err)
+	for _, page := range pages[1:] {
+		require.Contains(t, string(readme), "("+filepath.ToSlash(page), "the README does not link to the page")
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, link := range fileLink.FindAllStringSubmatch(string(text), -1) {
+			require.FileExists(t, filepath.Join(filepath.Dir(page), link[1]), "%s links to it", page)
+		}
+	}
+}
+
+// readmePages returns the README, and behind it the pages of docs.
+func readmePages(t *testing.T) []string {
+	t.Helper()
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	return append([]string{"README.md"}, pages...)
+}
+
 // readmeSource makes a file of a block.
-func readmeSource(t *testing.T, block string) string {
+func readmeSource(t *testing.T, page, block string) string {
 	t.Helper()
 	if strings.HasPrefix(block, "package ") {
 		return block
@@ -126,7 +161,7 @@ func readmeSource(t *testing.T, block string) string {
 	}
 	statements := "package readme\n" + readmeImports + readmeScope + "\nfunc block() error {\n" + block
 	file, err := parser.ParseFile(token.NewFileSet(), "", statements+"\n}", 0)
-	require.NoError(t, err, "%s", block)
+	require.NoError(t, err, "%s: %s", page, block)
 	return statements + use(file) + "\nreturn nil\n}\n"
 }
 
