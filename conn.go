@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/echobun/echobun/internal/wire"
@@ -212,7 +211,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	res, err := c.execer.ExecContext(ctx, query, args)
 	c.timed(start, err)
 	if err != nil {
-		return nil, c.failed(ctx, operation(query), unwritten(query, err))
+		return nil, c.failed(ctx, operation(query), err)
 	}
 	c.e.contact.answered()
 	return res, nil
@@ -232,7 +231,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	inner, err := c.queryer.QueryContext(ctx, query, args)
 	c.timed(start, err)
 	if err != nil {
-		return nil, c.failed(ctx, operation(query), unwritten(query, err))
+		return nil, c.failed(ctx, operation(query), err)
 	}
 	c.e.contact.answered()
 	return c.newRows(query, inner), nil
@@ -247,7 +246,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	}
 	inner, err := c.prepare(ctx, query)
 	if err != nil {
-		return nil, c.failed(ctx, operation(query), unwritten(query, err))
+		return nil, c.failed(ctx, operation(query), err)
 	}
 	return &stmt{Stmt: inner, c: c, query: query}, nil
 }
@@ -336,18 +335,6 @@ func (c *conn) failed(ctx context.Context, op string, err error) error {
 		c.e.pool.again(ctx)
 	}
 	return c.refused(op, err)
-}
-
-// bunRefusesNUL is what Bun writes in place of an argument that it refuses: it
-// has the server say that the syntax is wrong.
-const bunRefusesNUL = "?!(bun: string contains a NUL byte (0x00))"
-
-// unwritten says of a statement without its argument why it has failed.
-func unwritten(query string, err error) error {
-	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, driver.ErrSkip) || !strings.Contains(query, bunRefusesNUL) {
-		return err
-	}
-	return fmt.Errorf("a string in the statement has a NUL byte (0x00), which this database cannot store: %w", err)
 }
 
 // refused wraps the error of a statement, and lets the transaction that the

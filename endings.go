@@ -84,6 +84,9 @@ var maintains = regexp.MustCompile(`(?i)\b(analyze\s+((no_write_to_binlog|local)
 // mayRun returns why a statement cannot be sent on the connection as it is, or
 // nil.
 func (c *conn) mayRun(query string) error {
+	if err := c.e.mayWrite(query); err != nil {
+		return err
+	}
 	if c.branch == nil {
 		return nil
 	}

@@ -228,6 +228,10 @@ func (e *engine) classify(err error) driver.Class {
 	if class&driver.OutcomeUnknown != 0 || errors.Is(err, sqldriver.ErrBadConn) || errors.As(err, &netErr) && netErr.Op == "dial" {
 		class |= driver.Unavailable
 	}
+	var value *valueError
+	if errors.As(err, &value) {
+		class |= driver.InvalidValue
+	}
 	return class
 }
 

@@ -73,6 +73,10 @@ var (
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrReadOnly is a write to a server, transaction or file that only reads.
 	ErrReadOnly = errors.New("database is read-only")
+	// ErrInvalidValue is a value that the database cannot store as it is: out of
+	// range, too long, or with a character that it does not know. Nothing was
+	// stored. Where it can be seen beforehand, nothing was sent.
+	ErrInvalidValue = errors.New("value cannot be stored as it is")
 	// ErrPoolTimeout is a pool that had no free connection in time. It is
 	// ErrUnavailable too if the database was when it was last asked.
 	ErrPoolTimeout = errors.New("no free connection in time")
@@ -101,6 +105,7 @@ var classErrors = []struct {
 	{driver.OutcomeUnknown, ErrOutcomeUnknown},
 	{driver.Unavailable, ErrUnavailable},
 	{driver.ReadOnly, ErrReadOnly},
+	{driver.InvalidValue, ErrInvalidValue},
 }
 
 // A ConfigError is a mistake in a [Config] or in [TxOptions].

@@ -98,6 +98,11 @@ const (
 	Unavailable
 	// ReadOnly is a write to a server, a transaction or a file that only reads.
 	ReadOnly
+	// InvalidValue is a value that the database cannot store as it is: out of
+	// range, too long, or with a character that it does not know. Nothing was
+	// stored. What a dialect refuses by writing it as Bun's dialect.AppendError
+	// does, echobun finds before the statement is sent, and calls by this class.
+	InvalidValue
 )
 
 // A TypeNamer is a [Driver] that names some portable column types in its own way.

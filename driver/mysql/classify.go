@@ -42,6 +42,16 @@ var classes = map[uint16]driver.Class{
 	3819: driver.Check, // MySQL.
 	4025: driver.Check, // MariaDB.
 
+	1264: driver.InvalidValue, // Out of range.
+	1265: driver.InvalidValue, // Would be cut.
+	1292: driver.InvalidValue, // No such date, or not of this type.
+	1300: driver.InvalidValue, // Not in the character set.
+	1366: driver.InvalidValue, // No such number, or not in the character set.
+	1367: driver.InvalidValue, // No such number.
+	1406: driver.InvalidValue, // Too long.
+	3140: driver.InvalidValue, // No JSON.
+	3144: driver.InvalidValue, // Bytes are no JSON.
+
 	1020:             driver.Serialization | driver.DoomsTx, // MariaDB's innodb_snapshot_isolation.
 	1205:             driver.Serialization | driver.DoomsTx, // Lock wait.
 	1213:             driver.Serialization | driver.DoomsTx, // Deadlock, and a conflict within a Galera cluster.

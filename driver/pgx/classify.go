@@ -25,6 +25,16 @@ var classes = map[string]driver.Class{
 	"40001": driver.Serialization | driver.DoomsTx, // serialization_failure
 	"40P01": driver.Serialization | driver.DoomsTx, // deadlock_detected
 	"55P03": driver.Serialization,                  // lock_not_available
+	"22001": driver.InvalidValue,                   // string_data_right_truncation
+	"22003": driver.InvalidValue,                   // numeric_value_out_of_range
+	"22007": driver.InvalidValue,                   // invalid_datetime_format
+	"22008": driver.InvalidValue,                   // datetime_field_overflow
+	"22018": driver.InvalidValue,                   // invalid_character_value_for_cast
+	"22021": driver.InvalidValue,                   // character_not_in_repertoire
+	"22026": driver.InvalidValue,                   // string_data_length_mismatch
+	"22P02": driver.InvalidValue,                   // invalid_text_representation
+	"22P03": driver.InvalidValue,                   // invalid_binary_representation
+	"22P05": driver.InvalidValue,                   // untranslatable_character
 	"25006": driver.ReadOnly,                       // read_only_sql_transaction
 	"25P02": driver.DoomsTx,                        // in_failed_sql_transaction
 	"53100": driver.Unavailable,                    // disk_full

@@ -34,6 +34,8 @@ func TestClassifyConstraints(t *testing.T) {
 		"INSERT INTO children VALUES (2, 1, 0)":            driver.Check,
 		"INSERT INTO children VALUES (2, 1, 1, '[2,4)')":   0,
 		"SELECT 1 FROM nowhere":                            0,
+		"INSERT INTO children VALUES (2, 1, 1e30)":         driver.InvalidValue,
+		"INSERT INTO children VALUES (2, 1, 'x')":          driver.InvalidValue,
 		"SET TRANSACTION READ ONLY; CREATE TABLE never ()": driver.ReadOnly,
 	} {
 		_, err := db.ExecContext(t.Context(), q)

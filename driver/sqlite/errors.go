@@ -146,6 +146,8 @@ func classOf(code int, err error) driver.Class {
 		return driver.NotNull
 	case sqlite3.SQLITE_CONSTRAINT_CHECK:
 		return driver.Check
+	case sqlite3.SQLITE_CONSTRAINT_DATATYPE: // Of a table that is STRICT.
+		return driver.InvalidValue
 	case sqlite3.SQLITE_CONSTRAINT_TRIGGER:
 		// ON DELETE RESTRICT is done by a trigger, and so is RAISE(ABORT, ...).
 		if strings.Contains(err.Error(), "FOREIGN KEY constraint failed") {
@@ -157,6 +159,8 @@ func classOf(code int, err error) driver.Class {
 		return driver.Serialization
 	case sqlite3.SQLITE_READONLY:
 		return driver.ReadOnly
+	case sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
+		return driver.InvalidValue
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_PERM:
 		return driver.Unavailable
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL:

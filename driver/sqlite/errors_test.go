@@ -22,6 +22,7 @@ func TestClassify(t *testing.T) {
 	run(t, db, "CREATE TABLE p (id INTEGER PRIMARY KEY, u TEXT UNIQUE, n TEXT NOT NULL DEFAULT '', c INTEGER CHECK (c > 0))")
 	run(t, db, "CREATE TABLE k (a INTEGER, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID")
 	run(t, db, "CREATE TABLE f (id INTEGER REFERENCES p (id))")
+	run(t, db, "CREATE TABLE s (i INTEGER) STRICT")
 	run(t, db, "CREATE TABLE r (id INTEGER REFERENCES p (id) ON DELETE RESTRICT)")
 	run(t, db, "CREATE TRIGGER g BEFORE INSERT ON p WHEN new.u = 'no' BEGIN SELECT RAISE(ABORT, 'not this one'); END")
 	run(t, db, "INSERT INTO p (id, u) VALUES (1, 'a'), (2, 'b')")
@@ -41,6 +42,9 @@ func TestClassify(t *testing.T) {
 		{"DELETE FROM p WHERE id = 2", driver.ForeignKey},
 		{"INSERT INTO p (n) VALUES (NULL)", driver.NotNull},
 		{"INSERT INTO p (c) VALUES (0)", driver.Check},
+		{"INSERT INTO p (id) VALUES ('x')", driver.InvalidValue},
+		{"INSERT INTO s VALUES ('x')", driver.InvalidValue},
+		{"INSERT INTO p (n) VALUES (zeroblob(2000000000))", driver.InvalidValue},
 		{"INSERT INTO p (u) VALUES ('no')", 0},
 		{"INSERT INTO nowhere VALUES (1)", 0},
 		{"nonsense", 0},

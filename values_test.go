@@ -1,0 +1,51 @@
+package echobun_test
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/echobun/echobun"
+)
+
+// A stubborn value is one that its own method refuses to give.
+type stubborn struct{}
+
+func (stubborn) Value() (driver.Value, error) {
+	return nil, errors.New(`no: '); DROP TABLE valued; --`)
+}
+
+type valued struct {
+	ID   int64 `bun:",pk"`
+	Text string
+}
+
+// What Bun or a dialect refuses to write is not sent, and has its own kind.
+func TestRefusedValues(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{(*valued)(nil)}, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, db := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		for name, err := range map[string]error{
+			"argument":  ran(db.NewRaw("INSERT INTO valueds (id, text) VALUES (1, ?)", stubborn{}).Exec(ctx)),
+			"condition": db.NewSelect().Model(new(valued)).Where("text = ?", stubborn{}).Scan(ctx),
+			"by bind":   ran(db.Bind("").NewRaw("DELETE FROM valueds WHERE text = ?", stubborn{}).Exec(ctx)),
+			"in a transaction": db.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+				return ran(tx.NewRaw("INSERT INTO valueds (id, text) VALUES (1, ?)", stubborn{}).Exec(ctx))
+			}),
+		} {
+			require.ErrorIs(t, err, echobun.ErrInvalidValue, name)
+			require.ErrorContains(t, err, "was not sent, for a value in it: no: '", name)
+		}
+
+		_, err := db.NewInsert().Model(&valued{ID: 2, Text: "?!(x)"}).Exec(ctx)
+		require.NoError(t, err, "a value like any other")
+		var text string
+		require.NoError(t, db.NewSelect().Model((*valued)(nil)).Column("text").Where("text = ?", "?!(x)").Scan(ctx, &text))
+		require.Equal(t, "?!(x)", text)
+	})
+}
