@@ -101,7 +101,7 @@ func (c *fakeConnector) log(call, statement string) error {
 	return nil
 }
 
-// plainConn can what every driver.Conn has to, and no more.
+// plainConn can what every [driver.Conn] has to, and no more.
 type plainConn struct{ *fakeConnector }
 
 func (c *plainConn) Close() error { return nil }
