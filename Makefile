@@ -16,6 +16,8 @@ COVER_MINIMUM  := 90
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 PATCH     ?=
+N         ?= 60
+SEED      ?=
 SHARE     ?= 1
 
 SOAK_TIME ?= 10m
@@ -25,7 +27,7 @@ CRASH_RANDOM  ?= 300
 CRASH_SERVERS ?= 20
 
 .PHONY: help setup fmt fmt-check tidy-check tests-check vet lint test test-race test-short long \
-	cover cover-check crash-test soak fuzz bench bench-once bench-packages uncured ci summary example cross clean
+	cover cover-check crash-test soak fuzz bench bench-once bench-packages uncured mutants ci summary example cross clean
 
 help: ## List these tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +101,10 @@ bench-packages: ## Run the packages' own benchmarks, each for BENCHTIME (1s).
 
 uncured: ## Prove that tests can fail: take out one cure at a time (testdata/uncured; PATCH=name for one, SHARE=3 for a third).
 	@go run ./internal/uncured -share $(SHARE) $(PATCH)
+
+mutants: ## Change the code in N (60) small ways, one at a time, and list what no test notices (SEED draws the same again; 2 hours).
+	@hack/setup --check || $(MAKE) --no-print-directory setup
+	@CI=true go run ./internal/mutants -n $(N) $(if $(SEED),-seed $(SEED))
 
 example: ## Run the example application.
 	go run -C _example .
