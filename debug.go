@@ -50,7 +50,10 @@ var debugTemplate = sync.OnceValue(func() *htmltemplate.Template {
 // Statements are there with Config.RecordQueries, and their arguments only
 // with Config.LogArgs. Slow is what takes as long as Config.SlowQuery, or
 // 100 ms. Requests are remembered from the first call of DebugHandler on;
-// without one they cost nothing. After [Extension.Close], every bind is down.
+// without one they cost nothing. What is remembered takes 8 MiB at most, and
+// the page says how much: long texts are cut, a request's statements beyond
+// 1 MiB are only counted, and the oldest requests make room. After
+// [Extension.Close], every bind is down.
 //
 // The page is one document, without scripts, for which it sets a strict
 // Content-Security-Policy.
@@ -89,6 +92,7 @@ type debugPage struct {
 	Binds  []*debugBind
 
 	Requests                               []*debugRequestView
+	Size, Budget                           string // What is remembered takes, and may take.
 	Total, Statements, SlowOnes, Repeaters int
 }
 
@@ -130,8 +134,8 @@ func (x *Extension) debugPage(ctx context.Context) *debugPage {
 		binds[key] = b
 		p.Binds = append(p.Binds, b)
 	}
-	requests, total := x.debug.newest()
-	p.Total = total
+	requests, size, total := x.debug.newest()
+	p.Total, p.Size, p.Budget = total, showSize(size), showSize(debugBudget)
 	for i := range requests {
 		p.addRequest(newDebugRequestView(&requests[i], x.debug.slow, binds))
 	}
@@ -235,6 +239,14 @@ func showTime(d time.Duration) string {
 		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
 	}
 	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 2, 64) + " ms"
+}
+
+// showSize returns a number of bytes as people read it.
+func showSize(n int) string {
+	if n < 1<<20 {
+		return strconv.FormatFloat(float64(n)/(1<<10), 'f', 1, 64) + " KiB"
+	}
+	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB"
 }
 
 // percent returns how much of the whole a part is, in SVG's words.

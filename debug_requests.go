@@ -3,6 +3,7 @@ package echobun
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,9 @@ type debugRequest struct {
 	duration time.Duration
 	status   int    // Zero until it is known.
 	problem  string // Why it failed, as far as it may be shown.
-	queries  []QueryRecord
+	records  []debugRecord
 	dropped  int
+	size     int // What all of this takes, in bytes.
 }
 
 // debugRequests are the last requests that have ended. Until a debug page is
@@ -38,9 +40,9 @@ type debugRequests struct {
 	slow    time.Duration
 	mounted atomic.Bool
 
-	mu    sync.Mutex // Protects what follows, and the status of what is in the ring.
-	ring  []*debugRequest
-	next  int // Where the next one goes once the ring is full: the oldest is there.
+	mu    sync.Mutex      // Protects what follows, and the status of what is kept.
+	kept  []*debugRequest // The oldest first.
+	size  int             // Of all that is kept, at most debugBudget.
 	total int
 }
 
@@ -61,7 +63,7 @@ func (d *debugRequests) mount() {
 
 // watch serves the request of an app context and remembers it.
 func (d *debugRequests) watch(c echo.Context, a *appContext, serve func() error) (err error) {
-	r := &debugRequest{method: c.Request().Method, start: time.Now()}
+	r := &debugRequest{start: time.Now()}
 	resp := c.Response()
 	// The error handler's answer leaves after this has returned.
 	resp.Before(func() { d.answered(r, resp.Status) })
@@ -72,31 +74,21 @@ func (d *debugRequests) watch(c echo.Context, a *appContext, serve func() error)
 		if c.Get(debugPageKey) != nil {
 			return
 		}
-		guess := http.StatusOK
+		guess, problem := http.StatusOK, ""
 		switch {
 		case !returned:
-			guess, r.problem = http.StatusInternalServerError, "panic"
+			guess, problem = http.StatusInternalServerError, "panic"
 		case err != nil:
-			guess, r.problem = statusOf(err), d.explain(err)
+			guess, problem = statusOf(err), d.explain(err)
 		}
-		r.route = c.Path() // A middleware before the router is served before it is known.
-		r.queries, r.dropped = a.queries.all()
-		r.shorten()
+		sent, dropped := a.queries.all()
+		// A middleware before the router is served before the route is known.
+		r.keep(c.Request().Method, c.Path(), problem, sent, dropped)
 		d.add(r, guess)
 	}()
 	err = serve()
 	returned = true
 	return err
-}
-
-// shorten lets go of what is too long to be shown: an INSERT of many rows may
-// take megabytes, and would be kept for as long as its request is.
-func (r *debugRequest) shorten() {
-	r.method, r.problem = shorten4k(r.method), shorten4k(r.problem)
-	for i := range r.queries {
-		q := &r.queries[i]
-		q.Template, q.Query = shorten4k(q.Template), shorten4k(q.Query)
-	}
 }
 
 // statusOf returns what Echo's own error handler answers.
@@ -130,7 +122,8 @@ func (d *debugRequests) answered(r *debugRequest, status int) {
 	r.status = status
 }
 
-// add remembers a request, and forgets the oldest if there are too many.
+// add remembers a request, and forgets the oldest if there are too many, or
+// they take too much.
 func (d *debugRequests) add(r *debugRequest, guess int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -138,23 +131,24 @@ func (d *debugRequests) add(r *debugRequest, guess int) {
 		r.status = guess
 	}
 	d.total++
-	if len(d.ring) < maxDebugRequests {
-		d.ring = append(d.ring, r)
-		return
+	d.size += r.size
+	d.kept = append(d.kept, r)
+	old := 0
+	for len(d.kept)-old > maxDebugRequests || d.size > debugBudget {
+		d.size -= d.kept[old].size
+		old++
 	}
-	d.ring[d.next] = r
-	d.next = (d.next + 1) % maxDebugRequests
+	d.kept = slices.Delete(d.kept, 0, old)
 }
 
-// newest returns what is remembered, the last one first, and how many there
-// were in all.
-func (d *debugRequests) newest() (requests []debugRequest, total int) {
+// newest returns what is remembered, the last one first, how many bytes it
+// takes, and how many requests there were in all.
+func (d *debugRequests) newest() (requests []debugRequest, size, total int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := len(d.ring)
-	requests = make([]debugRequest, 0, n)
-	for i := range n {
-		requests = append(requests, *d.ring[(d.next+n-1-i)%n])
+	requests = make([]debugRequest, 0, len(d.kept))
+	for _, r := range slices.Backward(d.kept) {
+		requests = append(requests, *r)
 	}
-	return requests, d.total
+	return requests, d.size, d.total
 }

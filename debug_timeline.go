@@ -102,22 +102,22 @@ func newDebugRequestView(r *debugRequest, slow time.Duration, binds map[string]*
 	v := &debugRequestView{
 		Method: r.method, Route: r.route, Problem: r.problem, Status: r.status, StatusClass: statusClass(r.status),
 		Time: r.start.Format("15:04:05.000"), Duration: showTime(r.duration),
-		Count: len(r.queries) + r.dropped, Dropped: r.dropped, Hidden: max(len(r.queries)-maxDebugRows, 0),
+		Count: len(r.records) + r.dropped, Dropped: r.dropped, Hidden: max(len(r.records)-maxDebugRows, 0),
 	}
-	repeats := v.findRepeats(r.queries, binds)
+	repeats := v.findRepeats(r.records, binds)
 	span, busy := spanOf(r)
 	v.Busy = showTime(busy)
-	for i := range r.queries {
-		q := &r.queries[i]
+	for i := range r.records {
+		q := &r.records[i]
 		s := newDebugStatement(q, r.start, span)
-		s.Bind = binds[q.Bind]
+		s.Bind = binds[q.bind]
 		s.Bind.Sent++
-		s.Slow = q.Duration >= slow
+		s.Slow = q.duration >= slow
 		s.Repeat = repeats[keyOf(q)]
 		if s.Slow {
 			v.SlowOnes++
 		}
-		if q.Err != nil {
+		if q.failed {
 			v.Failed++
 		}
 		v.addBar(s)
@@ -132,12 +132,12 @@ func newDebugRequestView(r *debugRequest, slow time.Duration, binds map[string]*
 // spanOf returns how long a request's timeline is, and how much of it at least
 // one statement was under way.
 func spanOf(r *debugRequest) (span, busy time.Duration) {
-	byStart := slices.SortedFunc(slices.Values(r.queries), func(a, b QueryRecord) int { return a.Start.Compare(b.Start) })
+	byStart := slices.SortedFunc(slices.Values(r.records), func(a, b debugRecord) int { return a.start.Compare(b.start) })
 	span = r.duration
 	var seen time.Duration // Up to here, counted.
 	for i := range byStart {
-		start := byStart[i].Start.Sub(r.start)
-		end := start + byStart[i].Duration
+		start := byStart[i].start.Sub(r.start)
+		end := start + byStart[i].duration
 		span = max(span, end)
 		busy += max(end-max(start, seen), 0)
 		seen = max(seen, end)
@@ -145,18 +145,15 @@ func spanOf(r *debugRequest) (span, busy time.Duration) {
 	return span, busy
 }
 
-func newDebugStatement(q *QueryRecord, start time.Time, span time.Duration) *debugStatement {
+func newDebugStatement(q *debugRecord, start time.Time, span time.Duration) *debugStatement {
 	s := &debugStatement{
-		debugBar: newDebugBar(q.Start.Sub(start), q.Duration, span),
-		Text:     q.text(),
-		At:       showTime(max(q.Start.Sub(start), 0)), Duration: showTime(q.Duration),
-		Caller: shortCaller(q.Caller), File: q.Caller, Control: isControl(q.Op),
+		debugBar: newDebugBar(q.start.Sub(start), q.duration, span),
+		Text:     q.text, Reason: q.reason,
+		At: showTime(max(q.start.Sub(start), 0)), Duration: showTime(q.duration),
+		Caller: shortCaller(q.caller), File: q.caller, Control: isControl(q.op),
 	}
-	if q.Rows >= 0 {
-		s.Rows = strconv.FormatInt(q.Rows, 10)
-	}
-	if q.Err != nil {
-		s.Reason = shorten4k(q.reason())
+	if q.rows >= 0 {
+		s.Rows = strconv.FormatInt(q.rows, 10)
 	}
 	return s
 }
@@ -174,21 +171,21 @@ func (v *debugRequestView) addBar(s *debugStatement) {
 }
 
 // findRepeats finds what was sent at least debugRepeats times.
-func (v *debugRequestView) findRepeats(records []QueryRecord, binds map[string]*debugBind) map[repeatKey]*debugRepeat {
+func (v *debugRequestView) findRepeats(records []debugRecord, binds map[string]*debugBind) map[repeatKey]*debugRepeat {
 	all := make(map[repeatKey]*debugRepeat)
 	var order []repeatKey
 	for i := range records {
 		q := &records[i]
-		if isControl(q.Op) {
+		if isControl(q.op) {
 			continue
 		}
 		key := keyOf(q)
 		if all[key] == nil {
-			all[key] = &debugRepeat{Bind: binds[q.Bind], Text: q.Template, Caller: shortCaller(q.Caller)}
+			all[key] = &debugRepeat{Bind: binds[q.bind], Text: q.template, Caller: shortCaller(q.caller)}
 			order = append(order, key)
 		}
 		all[key].Count++
-		all[key].total += q.Duration
+		all[key].total += q.duration
 	}
 	for _, key := range order {
 		r := all[key]
@@ -202,7 +199,7 @@ func (v *debugRequestView) findRepeats(records []QueryRecord, binds map[string]*
 	return all
 }
 
-func keyOf(q *QueryRecord) repeatKey { return repeatKey{q.Bind, q.Template, q.Caller} }
+func keyOf(q *debugRecord) repeatKey { return repeatKey{q.bind, q.template, q.caller} }
 
 // isControl reports whether a statement begins or ends a transaction or a part
 // of one.

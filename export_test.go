@@ -29,20 +29,15 @@ var NewTxID = newTxID
 // AppShortName is how IDs name the extension's application.
 func (x *Extension) AppShortName() string { return x.app }
 
-// DebugBytes returns how long the statements are that the debug page remembers.
-func (x *Extension) DebugBytes() (n int) {
-	requests, _ := x.debug.newest()
-	for _, r := range requests {
-		for _, q := range r.queries {
-			n += len(q.Template) + len(q.Query)
-		}
-	}
-	return n
+// DebugBytes returns what the debug page says that its requests take.
+func (x *Extension) DebugBytes() int {
+	_, size, _ := x.debug.newest()
+	return size
 }
 
 // DebugRequests returns how many requests the debug page remembers.
 func (x *Extension) DebugRequests() int {
-	requests, _ := x.debug.newest()
+	requests, _, _ := x.debug.newest()
 	return len(requests)
 }
 

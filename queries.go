@@ -7,8 +7,14 @@ import (
 	"time"
 )
 
-// maxQueries is how many statements an app context keeps.
-const maxQueries = 1000
+const (
+	// maxQueries is how many statements an app context keeps.
+	maxQueries = 1000
+
+	// maxQueryText is how many bytes of text they may have together: an app
+	// context may live for as long as the application.
+	maxQueryText = 16 << 20
+)
 
 // A QueryRecord is a statement that was sent to a database; see
 // [Session.Queries]. Flask-SQLAlchemy has the same in get_recorded_queries.
@@ -69,7 +75,8 @@ func (r *QueryRecord) reason() string {
 // Queries returns the statements that were sent in the session's app context
 // so far, on all binds, in the order in which they ended; BEGIN and COMMIT are
 // among them. It returns the first 1,000, and how many were dropped after
-// them. Without Config.RecordQueries there are none.
+// them; they have at most 16 MiB of text, those of errors among them. Without
+// Config.RecordQueries there are none.
 //
 // A statement of a [bun.Tx] is missing if its context is not from the app context.
 //
@@ -82,17 +89,29 @@ func (s *Session) Queries() (records []QueryRecord, dropped int) { return s.app.
 type queries struct {
 	mu      sync.Mutex // Protects what follows.
 	records []QueryRecord
+	size    int // Of their texts.
 	dropped int
 }
 
 func (q *queries) add(r QueryRecord) {
+	size := r.size()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.records) == maxQueries {
-		q.dropped++
+	if q.dropped > 0 || len(q.records) == maxQueries || q.size+size > maxQueryText {
+		q.dropped++ // The first ones are kept: no gap hides among them.
 		return
 	}
+	q.size += size
 	q.records = append(q.records, r)
+}
+
+// size is how many bytes the texts of a record take.
+func (r *QueryRecord) size() int {
+	n := len(r.Template) + len(r.Query) + len(r.Caller)
+	if r.Err != nil {
+		n += len(r.Err.Error())
+	}
+	return n
 }
 
 func (q *queries) all() (records []QueryRecord, dropped int) {

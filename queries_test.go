@@ -287,3 +287,19 @@ func TestQueriesAreBounded(t *testing.T) {
 	require.Len(t, records, 1000)
 	require.Equal(t, goroutines*each-1000, dropped)
 }
+
+// TestQueriesHaveBoundedTexts: an app context may live for as long as the application.
+func TestQueriesHaveBoundedTexts(t *testing.T) {
+	t.Parallel()
+	cfg := recordedBinds(t)
+	cfg.LogArgs = true
+	_, ctx, s := recording(t, cfg)
+	for i := range 12 {
+		err := ran(s.NewRaw("SELECT json_extract('{}', ?)", strings.Repeat("x", 1<<20)).Exec(ctx)) // The error quotes it.
+		require.Error(t, err, i)
+	}
+	require.NoError(t, ran(s.NewRaw("SELECT 1").Exec(ctx)))
+	records, dropped := s.Queries()
+	require.Len(t, records, 7, "of 2 MiB, in 16 MiB")
+	require.Equal(t, 6, dropped, "with the short one, which is not one of the first")
+}

@@ -3,7 +3,8 @@ package sqltext
 import "strings"
 
 // Operation names what a statement does by its first word, or the first two
-// where one says little: "SELECT", "CREATE TABLE".
+// where one says little: "SELECT", "CREATE TABLE". It is no part of the query,
+// which an error that is kept would keep.
 func Operation(query string) string {
 	first, rest := cutWord(query)
 	switch first {
@@ -14,7 +15,7 @@ func Operation(query string) string {
 	case "":
 		return "statement"
 	}
-	return first
+	return strings.Clone(first)
 }
 
 // cutWord returns the first word of query in upper case and what follows it.

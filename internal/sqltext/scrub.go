@@ -29,6 +29,9 @@ func Scrub(statement string, mysql bool) string {
 		}
 		i = end
 	}
+	if b.Len() < b.Cap()/2 {
+		return strings.Clone(b.String()) // Literals may be all but a little of it, and it may be kept.
+	}
 	return b.String()
 }
 

@@ -1,8 +1,12 @@
 package sqltext_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,6 +71,25 @@ func TestScrubMessage(t *testing.T) {
 	} {
 		require.Equal(t, want, sqltext.ScrubMessage(message))
 	}
+}
+
+// TestScrubLetsGo asserts that what is made of a statement does not keep it.
+func TestScrubLetsGo(t *testing.T) {
+	t.Parallel()
+
+	large := new([1 << 20]byte)
+	copy(large[:], "SELECT '"+strings.Repeat("x", len(large)-9)+"'")
+	query, alive := unsafe.String(&large[0], len(large)), weak.Make(large)
+	operation := sqltext.Operation(query)
+	require.Equal(t, "SELECT", operation)
+	template := sqltext.Scrub(query, false)
+	require.Equal(t, "SELECT ?", template)
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return alive.Value() == nil
+	}, 10*time.Second, 10*time.Millisecond)
+	runtime.KeepAlive(operation)
+	runtime.KeepAlive(template)
 }
 
 func TestOperation(t *testing.T) {
