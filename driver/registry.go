@@ -19,9 +19,13 @@ var ours = map[string]struct {
 	pkg   string   // Package below this one.
 	names []string // What may follow "+": that package's name, or Python's drivers for the same database.
 }{
-	"postgresql": {pkg: "pgx", names: []string{"pgx", "psycopg", "psycopg2", "asyncpg"}},
-	"mysql":      {pkg: "mysql", names: []string{"mysql", "pymysql", "mysqldb", "mysqlconnector"}},
-	"sqlite":     {pkg: "sqlite", names: []string{"sqlite", "pysqlite", "aiosqlite"}},
+	"postgresql": {pkg: "pgx", names: []string{
+		"pgx", "psycopg", "psycopg2", "psycopg2cffi", "psycopg_async", "asyncpg", "pg8000",
+	}},
+	"mysql": {pkg: "mysql", names: []string{
+		"mysql", "pymysql", "mysqldb", "mysqlconnector", "mariadbconnector", "aiomysql", "asyncmy", "cymysql",
+	}},
+	"sqlite": {pkg: "sqlite", names: []string{"sqlite", "pysqlite", "aiosqlite"}},
 }
 
 // Register makes a driver available under a URL scheme: "postgresql" for a

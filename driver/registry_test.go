@@ -40,6 +40,9 @@ func TestRegistry(t *testing.T) {
 		{"postgresql+pgx://h", "base"},
 		{"postgresql+psycopg://h", "base"},
 		{"postgresql+psycopg2://h", "base"},
+		{"postgresql+psycopg2cffi://h", "base"},
+		{"postgresql+psycopg_async://h", "base"},
+		{"postgresql+pg8000://h", "base"},
 		{"postgres+asyncpg://h", "base"},
 		{"postgresql+foo://h", "foo"},
 		{"postgres+foo://h", "foo"},
@@ -59,10 +62,18 @@ func TestRegistry(t *testing.T) {
 	missing := []struct{ url, want string }{
 		{"mysql+pymysql://u:s3cr3t@h", `driver: no driver for "mysql": add import _ "github.com/echobun/echobun/driver/mysql"`},
 		{"mariadb://u:s3cr3t@h", `driver: no driver for "mysql": add import _ "github.com/echobun/echobun/driver/mysql"`},
+		{"mysql+asyncmy://u:s3cr3t@h", `driver: no driver for "mysql": add import _ "github.com/echobun/echobun/driver/mysql"`},
+		{"mysql+aiomysql://u:s3cr3t@h", `driver: no driver for "mysql": add import _ "github.com/echobun/echobun/driver/mysql"`},
+		{"mariadb+mariadbconnector://u:s3cr3t@h", `driver: no driver for "mysql": add import _ "github.com/echobun/echobun/driver/mysql"`},
+		{"sqlite+pysqlite:///x", `driver: no driver for "sqlite": add import _ "github.com/echobun/echobun/driver/sqlite"`},
+		{
+			"sqlite+pysqlcipher:///x", // It would not be encrypted.
+			`driver: no driver "pysqlcipher" for "sqlite": leave out "+pysqlcipher", or write one of: sqlite, pysqlite, aiosqlite ` + all,
+		},
 		{"sqlite+aiosqlite:///x", `driver: no driver for "sqlite": add import _ "github.com/echobun/echobun/driver/sqlite"`},
 		{
 			"postgresql+pymysql://u:s3cr3t@h",
-			`driver: no driver "pymysql" for "postgresql": leave out "+pymysql", or write one of: pgx, psycopg, psycopg2, asyncpg ` + all,
+			`driver: no driver "pymysql" for "postgresql": leave out "+pymysql", or write one of: pgx, psycopg, psycopg2, psycopg2cffi, psycopg_async, asyncpg, pg8000 ` + all,
 		},
 		{"oracle://u:s3cr3t@h", `driver: no driver for "oracle": import a package that registers it ` + all},
 		{"oracle+oci://u:s3cr3t@h", `driver: no driver "oci" for "oracle": import a package that registers "oracle+oci" ` + all},

@@ -73,13 +73,16 @@ func (d *dialect) AppendTime(b []byte, tm time.Time) []byte {
 	return d.Dialect.AppendTime(b, tm.In(loc))
 }
 
+// introducer says which character set the bytes of a hexadecimal literal are in.
+const introducer = "_" + charset + " "
+
 // AppendString appends a string literal.
 func (d *dialect) AppendString(b []byte, s string) []byte {
 	switch {
 	case !utf8.ValidString(s):
 		return d.AppendBytes(b, []byte(s)) // For a blob. A text column refuses it.
 	case strings.ContainsAny(s, "\\\x00"):
-		return appendHex(append(b, d.introducer()...), s)
+		return appendHex(append(b, introducer...), s)
 	}
 	return appendQuoted(b, s)
 }
@@ -87,14 +90,6 @@ func (d *dialect) AppendString(b []byte, s string) []byte {
 // AppendJSON appends JSON text as a string literal.
 func (d *dialect) AppendJSON(b, jsonb []byte) []byte {
 	return d.AppendString(b, string(jsonb))
-}
-
-// introducer says which character set the bytes of a hexadecimal literal are in.
-func (d *dialect) introducer() string {
-	if c := d.connector.Load(); c != nil {
-		return "_" + c.settings.charset + " "
-	}
-	return "_utf8mb4 "
 }
 
 // appendHex appends a literal that means the same in every sql_mode: with

@@ -19,7 +19,7 @@
 // error of New. Option files such as my.cnf are not read.
 //
 // The defaults differ from go-sql-driver's: parseTime=true, charset=utf8mb4
-// with the server's collation, autocommit on, clientFoundRows=true, so that an
+// with the server's collation, a strict sql_mode, autocommit on, clientFoundRows=true, so that an
 // UPDATE counts the rows it found, as on other databases. Times are UTC on
 // both sides: values are written in UTC, and the session's time_zone is
 // '+00:00', so that CURRENT_TIMESTAMP agrees with them. With loc they are
@@ -34,7 +34,21 @@
 // with a backslash, a NUL or invalid UTF-8 in it is sent in hexadecimal, since
 // the server's reading of a backslash between quotes depends on the sql_mode.
 // A few statements take no such literal, CREATE USER for one: they fail.
-// The character sets big5, cp932, gb18030, gb2312, gbk and sjis are refused.
+//
+// The character set of a connection is utf8mb4. The parameter charset=utf8, as
+// Python's drivers want it, means that too: what the server calls utf8 has no
+// letters beyond U+FFFF, so that an emoji would be read as "?" and written back
+// so. Of a list, as in go-sql-driver, the first set that exists counts. Any
+// other set than UTF-8 is an error of New. Tables may have whatever set they
+// have, the server converts; a letter that a column cannot hold is refused.
+//
+// # Strict mode
+//
+// TRADITIONAL is added to the server's sql_mode on each connection, and
+// STRICT_ALL_TABLES to that of a parameter sql_mode without a strict one: a
+// text that is too long, a number out of range or a date that does not exist is
+// an error, and never cut, changed or made zero in silence. ?strict=false
+// leaves the sql_mode as it is.
 //
 // # When a connection breaks
 //

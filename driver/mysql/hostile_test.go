@@ -39,6 +39,7 @@ func TestHostileURLs(t *testing.T) {
 				continue
 			}
 			cfg := mysql.ConfigOf(c)
+			cfg.Params["sql_mode"] = strings.ReplaceAll(cfg.Params["sql_mode"], "CONCAT(@@sql_mode, ',TRADITIONAL')", "") // Ours.
 			require.Equal(t, "tcp good.example:3307", cfg.Net+" "+cfg.Addr, "%s %q", part, evil)
 			require.Equal(t, "true", cfg.TLSConfig, "%s %q", part, evil)
 			require.False(t, cfg.AllowAllFiles || cfg.MultiStatements || cfg.AllowCleartextPasswords || cfg.AllowFallbackToPlaintext, "%s %q", part, evil)

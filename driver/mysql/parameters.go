@@ -49,47 +49,15 @@ var parameters = map[string]setter{
 	"unix_socket":          setSocket,
 	"use_unicode":          setUseUnicode,
 	"autocommit":           setAutocommit,
-}
-
-// refused are parameters that would do nothing or harm, by what to do instead.
-var refused = map[string]string{
-	"strict":                   "go-sql-driver has none: set sql_mode",
-	"user":                     "it belongs before the @ of the URL",
-	"username":                 "it belongs before the @ of the URL",
-	"password":                 "it belongs before the @ of the URL",
-	"passwd":                   "it belongs before the @ of the URL",
-	"host":                     "it belongs after the @ of the URL; for a socket use unix_socket",
-	"port":                     "it belongs behind the host in the URL",
-	"database":                 "it belongs behind the / of the URL",
-	"db":                       "it belongs behind the / of the URL",
-	"init_command":             "list the statement in EngineOptions.OnConnect",
-	"local_infile":             "use allowAllFiles",
-	"read_default_file":        "option files are not read",
-	"read_default_group":       "option files are not read",
-	"default_file":             "option files are not read",
-	"client_flag":              "use the parameter for what it switches, such as multiStatements",
-	"auth_plugin":              "the server chooses it",
-	"ssl":                      "use tls=true, or EngineOptions.TLS for certificates of your own",
-	"ssl_ca":                   "use EngineOptions.TLS",
-	"ssl_cert":                 "use EngineOptions.TLS",
-	"ssl_key":                  "use EngineOptions.TLS",
-	"ssl_capath":               "use EngineOptions.TLS",
-	"ssl_cipher":               "use EngineOptions.TLS",
-	"ssl_mode":                 "use tls=true, tls=skip-verify or tls=preferred",
-	"ssl_disabled":             "use tls=false",
-	"ssl_verify_cert":          "use tls=true",
-	"ssl_verify_identity":      "use tls=true",
-	"ssl_check_hostname":       "use tls=true",
-	"character_set_client":     "use charset",
-	"character_set_connection": "use charset",
-	"character_set_results":    "use charset",
-	"collation_connection":     "use collation",
+	"strict":               setStrict,
+	"sql_mode":             setSQLMode,
 }
 
 var (
 	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 	variableValue = regexp.MustCompile(`^[A-Za-z0-9_+\-.:,/%=@ ]*$`)
 	number        = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+	bareWord      = regexp.MustCompile(`(?i)^(default|true|false|on|off)$`) // In quotes the server refuses true and false.
 	word          = regexp.MustCompile(`^[a-z0-9_]+$`)
 )
 
@@ -100,9 +68,12 @@ func (s *settings) setVariable(name, value string) error {
 	if !variableName.MatchString(name) {
 		return errors.New("a parameter's name has letters, digits, _ and . only")
 	}
+	if strings.ToLower(name) != name {
+		return errors.New("there is no such parameter, and the name of a system variable is written in lower case")
+	}
 	if inner, ok := unquoted(value); ok {
 		value = inner
-	} else if number.MatchString(value) || strings.EqualFold(value, "default") {
+	} else if number.MatchString(value) || bareWord.MatchString(value) {
 		s.cfg.Params[name] = value
 		return nil
 	}
@@ -181,30 +152,6 @@ func setTimeTruncate(s *settings, value string) error {
 	d, err := parseDuration(value)
 	s.options = append(s.options, gomysql.TimeTruncate(d))
 	return err
-}
-
-// setCharset takes the first of a list, which go-sql-driver allows for servers
-// that are too old for utf8mb4.
-func setCharset(s *settings, value string) error {
-	names := strings.Split(value, ",")
-	for _, name := range names {
-		if !word.MatchString(name) {
-			return errors.New("it is the name of a character set, such as utf8mb4")
-		}
-		if unsafeCharset(name) {
-			return errUnsafeCharset
-		}
-	}
-	s.charset = names[0]
-	return nil
-}
-
-func setCollation(s *settings, value string) error {
-	if !word.MatchString(value) {
-		return errors.New("it is the name of a collation, such as utf8mb4_unicode_ci")
-	}
-	s.collation = value
-	return nil
 }
 
 func setConnectionAttributes(s *settings, value string) error {

@@ -24,10 +24,9 @@ const (
 // settings is what a URL and its options amount to.
 type settings struct {
 	cfg            *gomysql.Config
-	host           string // Of the server; the path of the socket where there is one.
-	charset        string
-	collation      string
+	host           string        // Of the server; the path of the socket where there is one.
 	connectTimeout time.Duration // Zero means no limit.
+	lenient        bool          // The sql_mode need not be strict.
 	options        []gomysql.Option
 	given          map[string]bool // Names of the URL's parameters.
 }
@@ -37,7 +36,6 @@ type settings struct {
 func newSettings(u *driver.URL, o driver.Options) (*settings, error) {
 	s := &settings{
 		cfg:            gomysql.NewConfig(),
-		charset:        "utf8mb4",
 		connectTimeout: o.ConnectTimeout,
 		given:          make(map[string]bool),
 	}
@@ -56,10 +54,9 @@ func newSettings(u *driver.URL, o driver.Options) (*settings, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if err := s.setCharset(); err != nil {
-		return nil, err
-	}
+	s.speak()
 	s.setTimeZone()
+	s.keepStrict()
 	s.setTLS(o.TLS)
 	return s, s.cfg.Apply(s.options...)
 }
@@ -99,32 +96,6 @@ func (s *settings) setParameter(name string, values []string) error {
 	return s.setVariable(name, value)
 }
 
-// setCharset has each connection say SET NAMES, with a character set in which
-// no byte of a letter can be taken for a backslash or a quote.
-func (s *settings) setCharset() error {
-	if s.collation != "" && !s.given["charset"] {
-		s.charset, _, _ = strings.Cut(s.collation, "_")
-	}
-	if unsafeCharset(s.charset) {
-		return fmt.Errorf("parameter %s: %w", charsetParameter(s.given), errUnsafeCharset)
-	}
-	if s.collation != "" {
-		if !strings.HasPrefix(s.collation, s.charset+"_") && s.collation != s.charset {
-			return fmt.Errorf("parameter collation: it does not belong to the character set %s", s.charset)
-		}
-		s.cfg.Params["collation_connection"] = "'" + s.collation + "'"
-	}
-	s.options = append(s.options, gomysql.Charset(s.charset, ""))
-	return nil
-}
-
-func charsetParameter(given map[string]bool) string {
-	if given["charset"] {
-		return "charset"
-	}
-	return "collation"
-}
-
 // setTimeZone makes the server's clock agree with how values are read.
 func (s *settings) setTimeZone() {
 	if s.cfg.Loc == time.UTC && !s.given["time_zone"] {
@@ -144,19 +115,9 @@ func (s *settings) setTLS(c *tls.Config) {
 	}
 }
 
-// unsafeCharsets have letters whose second byte can be an ASCII character.
-var unsafeCharsets = []string{"big5", "cp932", "gb18030", "gb2312", "gbk", "sjis"}
-
-var errUnsafeCharset = fmt.Errorf("the character sets %s are not safe for text in statements: use utf8mb4",
-	strings.Join(unsafeCharsets, ", "))
-
-func unsafeCharset(name string) bool {
-	return slices.Contains(unsafeCharsets, strings.ToLower(name))
-}
-
 // printable quotes a parameter's name if it looks like one.
 func printable(name string) string {
-	if !variableName.MatchString(name) {
+	if _, known := refused[name]; !known && !variableName.MatchString(name) {
 		return "with an odd name"
 	}
 	return strconv.Quote(name)

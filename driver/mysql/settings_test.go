@@ -65,7 +65,9 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, time.UTC, cfg.Loc)
 	require.Zero(t, cfg.ReadTimeout)
 	require.False(t, cfg.AllowAllFiles || cfg.MultiStatements || cfg.AllowCleartextPasswords || cfg.InterpolateParams)
-	require.Equal(t, map[string]string{"autocommit": "1", "time_zone": "'+00:00'"}, cfg.Params)
+	require.Equal(t, map[string]string{
+		"autocommit": "1", "time_zone": "'+00:00'", "sql_mode": "CONCAT(@@sql_mode, ',TRADITIONAL')",
+	}, cfg.Params)
 }
 
 func TestParameters(t *testing.T) {
@@ -98,15 +100,24 @@ func TestParameters(t *testing.T) {
 		{"tls", "Skip-Verify", func(c *gomysql.Config) any { return c.TLSConfig }, "skip-verify"},
 		{"tls", "preferred", func(c *gomysql.Config) any { return c.TLSConfig }, "preferred"},
 		{"collation", "utf8mb4_bin", variable("collation_connection"), "'utf8mb4_bin'"},
+		{"collation", "utf8_Unicode_ci", variable("collation_connection"), "'utf8mb4_unicode_ci'"},
 		{"time_zone", "SYSTEM", variable("time_zone"), "'SYSTEM'"},
 		{"time_zone", "'+02:00'", variable("time_zone"), "'+02:00'"},
 		{"sql_mode", "ANSI_QUOTES,STRICT_ALL_TABLES", variable("sql_mode"), "'ANSI_QUOTES,STRICT_ALL_TABLES'"},
-		{"sql_mode", "", variable("sql_mode"), "''"},
+		{"sql_mode", "", variable("sql_mode"), "'STRICT_ALL_TABLES'"},
+		{"sql_mode", "ansi", variable("sql_mode"), "'ANSI,STRICT_ALL_TABLES'"},
+		{"sql_mode", "'traditional'", variable("sql_mode"), "'TRADITIONAL'"},
+		{"sql_mode", "DEFAULT", variable("sql_mode"), "CONCAT(@@GLOBAL.sql_mode, ',TRADITIONAL')"},
+		{"strict", "true", variable("sql_mode"), "CONCAT(@@sql_mode, ',TRADITIONAL')"},
+		{"strict", "false", variable("sql_mode"), nil},
 		{"wait_timeout", "28800", variable("wait_timeout"), "28800"},
-		{"sql_mode", "DEFAULT", variable("sql_mode"), "DEFAULT"},
+		{"sql_notes", "false", variable("sql_notes"), "false"},
+		{"foreign_key_checks", "TRUE", variable("foreign_key_checks"), "TRUE"},
+		{"low_priority_updates", "off", variable("low_priority_updates"), "off"},
+		{"sql_warnings", "'ON'", variable("sql_warnings"), "'ON'"},
 		{"transaction_isolation", `"READ-COMMITTED"`, variable("transaction_isolation"), "'READ-COMMITTED'"},
 		{"autocommit", "true", variable("autocommit"), "1"},
-		{"use_unicode", "1", variable("use_unicode"), ""},
+		{"use_unicode", "1", variable("use_unicode"), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
@@ -118,7 +129,12 @@ func TestParameters(t *testing.T) {
 }
 
 func variable(name string) func(*gomysql.Config) any {
-	return func(c *gomysql.Config) any { return c.Params[name] }
+	return func(c *gomysql.Config) any {
+		if v, ok := c.Params[name]; ok {
+			return v
+		}
+		return nil
+	}
 }
 
 func TestBadParameters(t *testing.T) {
@@ -142,7 +158,12 @@ func TestBadParameters(t *testing.T) {
 		{"unix_socket", marker},
 		{"charset", "utf8mb4; DROP TABLE x"},
 		{"charset", "gbk"},
-		{"charset", "utf8mb4,gbk"},
+		{"charset", "none"},
+		{"charset", "none,gbk"},
+		{"charset", "latin1"},
+		{"charset", "LATIN1,utf8mb4"},
+		{"charset", "binary"},
+		{"charset", "S3cr3tPw"},
 		{"collation", "sjis_japanese_ci"},
 		{"collation", "gb18030_bin"},
 		{"collation", "x'y"},
@@ -154,9 +175,13 @@ func TestBadParameters(t *testing.T) {
 		{"ssl_ca", marker},
 		{"init_command", marker},
 		{"read_default_file", "/etc/my.cnf"},
-		{"strict", "true"},
+		{"strict", marker},
+		{"sql_mode", "4194304"},
 		{"sql_mode", "'x', global.y = 'z'"},
 		{"sql_mode", "(SELECT 1)"},
+		{"tx_isolation", "'x', global.y = 'z'"},
+		{"tx_isolation", "(SELECT 1)"},
+		{"tx_isolation", `a\`},
 		{"sql_mode", `a\`},
 	}
 	for _, tt := range tests {
@@ -187,6 +212,9 @@ func TestBadNames(t *testing.T) {
 	u = parse(t, "mysql://h/db?charset=utf8mb4&collation=latin1_swedish_ci")
 	_, err = ours(t).Connector(u, driver.Options{})
 	require.ErrorContains(t, err, "does not belong")
+	u = parse(t, "mysql://h/db", "ssl-mode", "REQUIRED")
+	_, err = ours(t).Connector(u, driver.Options{})
+	require.ErrorContains(t, err, `parameter "ssl-mode": use tls=true`)
 }
 
 func TestTLSOption(t *testing.T) {

@@ -72,6 +72,9 @@ func readURL(u *driver.URL) (*settings, error) {
 	if u.Query.Has("dbname") && u.Query.Has("database") {
 		return nil, errors.New("pgx: dbname and database in the URL's query are the same parameter: give one of them")
 	}
+	if err := checkForeign(u.Query); err != nil {
+		return nil, err
+	}
 	s := &settings{
 		values:   map[string]string{"default_query_exec_mode": "exec"},
 		password: u.Password,
@@ -99,6 +102,9 @@ func readURL(u *driver.URL) (*settings, error) {
 	}
 	if strings.ContainsRune(s.password, 0) {
 		return nil, errors.New("pgx: NUL in the password")
+	}
+	if err := s.setEncoding(); err != nil {
+		return nil, err
 	}
 	return s, s.setHosts(u)
 }

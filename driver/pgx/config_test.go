@@ -50,7 +50,7 @@ func TestConfigDefaults(t *testing.T) { //nolint:paralleltest // It sets the env
 	require.NoError(t, err)
 	require.Equal(t, jackc.QueryExecModeExec, cfg.DefaultQueryExecMode)
 	require.Equal(t, 3*time.Second, cfg.ConnectTimeout)
-	require.Empty(t, cfg.RuntimeParams, "PgBouncer refuses most of them")
+	require.Equal(t, map[string]string{"client_encoding": "UTF8"}, cfg.RuntimeParams, "PgBouncer refuses most others")
 	require.Equal(t, "me", cfg.User)
 	require.Equal(t, "pw", cfg.Password)
 	require.Equal(t, "shop", cfg.Database)
@@ -63,7 +63,7 @@ func TestConfigDefaults(t *testing.T) { //nolint:paralleltest // It sets the env
 	require.Equal(t, jackc.QueryExecModeCacheStatement, cfg.DefaultQueryExecMode)
 	require.Equal(t, 9, cfg.StatementCacheCapacity)
 	require.Equal(t, 7*time.Second, cfg.ConnectTimeout)
-	require.Equal(t, map[string]string{"application_name": "till", "search_path": "a,b"}, cfg.RuntimeParams)
+	require.Equal(t, map[string]string{"application_name": "till", "client_encoding": "UTF8", "search_path": "a,b"}, cfg.RuntimeParams)
 	require.Equal(t, []string{"you", "pw2", "inn"}, []string{cfg.User, cfg.Password, cfg.Database})
 }
 
@@ -122,7 +122,7 @@ func TestConfigIsNotTakenOver(t *testing.T) { //nolint:paralleltest // It sets t
 		require.NoError(t, err, evil)
 		require.Equal(t, []string{"good.example 5432"}, addresses(cfg))
 		require.Equal(t, []string{evil, evil, evil}, []string{cfg.User, cfg.Password, cfg.Database})
-		require.Equal(t, map[string]string{"application_name": evil}, cfg.RuntimeParams)
+		require.Equal(t, map[string]string{"application_name": evil, "client_encoding": "UTF8"}, cfg.RuntimeParams)
 		require.NotNil(t, cfg.TLSConfig)
 		require.False(t, cfg.TLSConfig.InsecureSkipVerify)
 	}

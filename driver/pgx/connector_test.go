@@ -225,8 +225,8 @@ func TestNoSessionState(t *testing.T) { //nolint:paralleltest // It sets the env
 		require.NoError(t, db.NewSelect().Model(&write{}).Where("n = ?", n).Scan(t.Context()))
 	}
 	fields := strings.Split(strings.TrimRight(string((*r.startMessage.Load())[8:]), "\x00"), "\x00")
-	require.Len(t, fields, 4, fields)
-	require.ElementsMatch(t, []string{"user", s.User, "database", s.Database}, fields)
+	require.Len(t, fields, 6, fields)
+	require.ElementsMatch(t, []string{"client_encoding", "UTF8", "user", s.User, "database", s.Database}, fields)
 	require.Zero(t, count(t, db, "pg_prepared_statements"))
 }
 

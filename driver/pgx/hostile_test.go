@@ -45,7 +45,7 @@ func TestHostileURLs(t *testing.T) { //nolint:paralleltest // It sets the enviro
 			require.Nil(t, cfg.TLSConfig.RootCAs)
 			require.Empty(t, cfg.TLSConfig.Certificates)
 			delete(cfg.RuntimeParams, "application_name")
-			require.Empty(t, cfg.RuntimeParams, "%s %q", part, evil)
+			require.Equal(t, map[string]string{"client_encoding": "UTF8"}, cfg.RuntimeParams, "%s %q", part, evil)
 		}
 		requireHostKept(t, evil)
 	}
