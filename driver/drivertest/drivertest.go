@@ -56,6 +56,7 @@ func Run(t *testing.T, cfg Config) {
 		"FreshDialects":             s.testFreshDialects,
 		"ConnectorOpensNothing":     s.testConnectorOpensNothing,
 		"ValuesComeBack":            s.testValuesComeBack,
+		"ValueMatrix":               s.testValueMatrix,
 		"PayloadsStayValues":        s.testPayloadsStayValues,
 		"TimesComeBack":             s.testTimesComeBack,
 		"ClassifiesViolations":      s.testClassifiesViolations,

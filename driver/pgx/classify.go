@@ -29,6 +29,7 @@ var classes = map[string]driver.Class{
 	"22003": driver.InvalidValue,                   // numeric_value_out_of_range
 	"22007": driver.InvalidValue,                   // invalid_datetime_format
 	"22008": driver.InvalidValue,                   // datetime_field_overflow
+	"22009": driver.InvalidValue,                   // invalid_time_zone_displacement_value
 	"22018": driver.InvalidValue,                   // invalid_character_value_for_cast
 	"22021": driver.InvalidValue,                   // character_not_in_repertoire
 	"22026": driver.InvalidValue,                   // string_data_length_mismatch
