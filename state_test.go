@@ -25,7 +25,7 @@ var (
 			{"search_path", "SET search_path = pg_catalog", "SHOW search_path", `"$user", public`},
 			{"set_config", "SELECT set_config('statement_timeout', '7s', false)", "SHOW statement_timeout", "9s"},
 			{"reset", "RESET ALL", "SHOW statement_timeout", "9s"},
-			{"temporary table", "CREATE TEMP TABLE items (id int)", "SELECT count(*) FROM pg_class WHERE relpersistence = 't'", "0"},
+			{"temporary table", "CREATE TEMP TABLE items (id int)", "SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relnamespace = pg_my_temp_schema()", "0"},
 			{"advisory lock", "SELECT pg_advisory_lock(2)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "0"},
 			{"begin", "BEGIN", "SELECT 1", "1"},
 			{"listen", "LISTEN somebody", "SELECT count(*) FROM pg_listening_channels()", "0"},
