@@ -184,6 +184,45 @@ func TestNestedBunTx(t *testing.T) {
 	}
 }
 
+// A failure that one of Bun's nested transactions has hidden is gone with the
+// session's nested one around it, on every database and however that ends; and
+// without one, it dooms the whole.
+func TestNestedTxHealsWhatBunsHid(t *testing.T) {
+	t.Parallel()
+	x, ctx, s := newBank(t)
+	tables := map[string]string{"": "debits", "auth": "credits", "meta": "notes"}
+	hide := func(ctx context.Context, tx *echobun.Session, key string) error {
+		return tx.Bind(key).RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
+			_, err := btx.ExecContext(ctx, "INSERT INTO "+tables[key]+" (name) VALUES ('taken')")
+			require.ErrorIs(t, err, echobun.ErrUnique, key)
+			return nil // It was swallowed.
+		})
+	}
+	require.NoError(t, insertAll(ctx, s, "taken"))
+	for key, table := range tables {
+		for _, result := range []error{nil, errOfFn} {
+			require.NoError(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+				require.Error(t, tx.RunInTx(ctx, nil, func(ctx context.Context, inner *echobun.Session) error {
+					require.NoError(t, ran(inner.Bind(key).ExecContext(ctx, "INSERT INTO "+table+" (name) VALUES ('inner')")))
+					_ = hide(ctx, inner, key)
+					return result
+				}))
+				return ran(tx.Bind(key).ExecContext(ctx, "INSERT INTO "+table+" (name) VALUES (?)", fmt.Sprint("outer ", result)))
+			}), "bind %q", key)
+		}
+		require.ErrorIs(t, s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+			require.NoError(t, ran(tx.Bind(key).ExecContext(ctx, "INSERT INTO "+table+" (name) VALUES ('doomed')")))
+			_ = hide(ctx, tx, key)
+			return nil
+		}), echobun.ErrTxDoomed, "bind %q", key)
+	}
+	requireAtRest(t, x)
+	requireNamed(t, x, "inner", 0, 0, 0)
+	requireNamed(t, x, "outer <nil>", 1, 1, 1)
+	requireNamed(t, x, "outer "+errOfFn.Error(), 1, 1, 1)
+	requireNamed(t, x, "doomed", 0, 0, 0)
+}
+
 // The end of the outer context rolls back what is nested too, and says so.
 func TestNestedTxEndsWithTheOuterContext(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,6 @@ var classes = map[string]driver.Class{
 	"22P03": driver.InvalidValue,                   // invalid_binary_representation
 	"22P05": driver.InvalidValue,                   // untranslatable_character
 	"25006": driver.ReadOnly,                       // read_only_sql_transaction
-	"25P02": driver.DoomsTx,                        // in_failed_sql_transaction
 	"53100": driver.Unavailable,                    // disk_full
 	"53300": driver.Unavailable,                    // too_many_connections
 }
