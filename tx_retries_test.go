@@ -309,3 +309,35 @@ func TestTxRetriesLockWait(t *testing.T) {
 	require.Equal(t, int64(1), n)
 	requireAtRest(t, x)
 }
+
+// A time limit that the server keeps by itself is nothing that a repetition
+// cures, whatever was cancelled on the connection just before.
+func TestTxServersOwnTimeLimitIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for kind, limit := range map[string][2]string{
+		"PostgreSQL": {"SET statement_timeout = '300ms'", "SELECT pg_sleep(5)"},
+		"MariaDB":    {"SET max_statement_time = 0.3", "UPDATE slow SET n = SLEEP(5)"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			x := newExtension(t, echobun.Config{EngineOptions: echobun.EngineOptions{
+				URL: databases[kind](t), MaxOpenConns: 1, OnConnect: []string{limit[0]},
+			}})
+			ctx, db := newSession(t, x)
+			require.NoError(t, ran(db.NewRaw("CREATE TABLE slow (n int)").Exec(ctx)))
+			require.NoError(t, ran(db.NewRaw("INSERT INTO slow VALUES (1)").Exec(ctx)))
+			short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+			defer cancel()
+			require.ErrorIs(t, ran(db.NewRaw(limit[1]).Exec(short)), context.DeadlineExceeded)
+			runs := 0
+			err := db.RunInTx(ctx, &echobun.TxOptions{Retries: 3}, func(ctx context.Context, tx *echobun.Session) error {
+				runs++
+				return ran(tx.NewRaw(limit[1]).Exec(ctx))
+			})
+			require.Error(t, err)
+			require.NotErrorIs(t, err, echobun.ErrSerialization)
+			require.Equal(t, 1, runs)
+			requireAtRest(t, x)
+		})
+	}
+}

@@ -2,6 +2,7 @@ package pgx
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,6 +23,14 @@ const (
 	// staleWindow is how long after a request to cancel a statement another
 	// one that ends as cancelled may have been hit by that same request.
 	staleWindow = time.Second
+
+	// echoWindow is the same after the request has hit one statement, and only
+	// its second signal is left.
+	echoWindow = staleWindow / 2
+
+	// cancelHits is how many statements one request to cancel may hit: PostgreSQL
+	// signals the process, and then its process group, which it is part of.
+	cancelHits = 2
 
 	// cancellerKey is where a connection's canceller is found.
 	cancellerKey = "echobun.canceller"
@@ -46,7 +55,11 @@ type canceller struct {
 
 	// Written before done is closed, read after it.
 	sent      time.Time // When the last request was sent.
+	hits      int       // How many statements it may hit yet.
 	uncertain bool      // It may still hit a later statement.
+
+	hit  time.Time // When the server last told of a statement that the request has hit.
+	line int32     // Of the server's source, which that came from; zero if there was none.
 }
 
 func newCanceller(pgc *pgconn.PgConn) ctxwatch.Handler {
@@ -76,7 +89,7 @@ func (c *canceller) cancel(ctx context.Context, deadline time.Time) {
 	ctx, stop := context.WithDeadline(ctx, deadline)
 	defer stop()
 	err := c.pgc.CancelRequest(ctx)
-	c.sent = time.Now()
+	c.sent, c.hits = time.Now(), cancelHits
 	if err != nil || ctx.Err() != nil {
 		c.uncertain = true
 	}
@@ -90,6 +103,33 @@ func (c *canceller) HandleUnwatchAfterCancel() {
 	_ = c.pgc.Conn().SetDeadline(time.Time{})
 }
 
-// recent reports whether a statement that ends as cancelled now may have been
-// hit by the request for an earlier one.
-func (c *canceller) recent() bool { return time.Since(c.sent) < staleWindow }
+// strikes notes that the server has cancelled the statement whose context has
+// ended: by the request, unless a time limit of its own was faster.
+func (c *canceller) strikes(err *pgconn.PgError) {
+	if c.hits > 0 && !isTimeout(err) {
+		c.hits--
+		c.hit, c.line = time.Now(), err.Line
+	}
+}
+
+// strays reports whether the server has cancelled a statement that nobody
+// wanted to be cancelled because of the request for an earlier one, and takes
+// that hit off those that may come. Neither a time limit of the server's own nor
+// an operator who cancels is taken for one.
+func (c *canceller) strays(err *pgconn.PgError) bool {
+	since, window := c.sent, staleWindow
+	if c.hits < cancelHits {
+		since, window = c.hit, echoWindow
+	}
+	if c.hits == 0 || time.Since(since) > window || isTimeout(err) || c.line != 0 && err.Line != c.line {
+		return false
+	}
+	c.hits--
+	c.hit = time.Now()
+	return true
+}
+
+// isTimeout reports whether a statement was cancelled by the server itself, as
+// far as that shows in English. In another language the line of the source
+// tells, once a request has hit.
+func isTimeout(err *pgconn.PgError) bool { return strings.Contains(err.Message, "timeout") }

@@ -3,13 +3,16 @@ package pgx_test
 import (
 	"context"
 	sqldriver "database/sql/driver"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/driver/pgx"
 	"github.com/echobun/echobun/internal/cutproxy"
 	"github.com/echobun/echobun/internal/dbtest"
 )
@@ -162,11 +165,24 @@ func openLate(t *testing.T, r *relay) (db *bun.DB, pid int) {
 // two statements.
 func TestCancelHitsTwice(t *testing.T) {
 	t.Parallel()
-	db, pid := openLate(t, &relay{cancelAgain: 100 * time.Millisecond})
+	var pid atomic.Int64
+	r := &relay{}
+	operator := open(t, dbtest.Postgres(t).URL(), "")
+	r.signal = func() {
+		for range 2 {
+			_, err := operator.ExecContext(context.Background(), "SELECT pg_cancel_backend(?)", pid.Load())
+			if err != nil {
+				t.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	db, n := openLate(t, r)
+	pid.Store(int64(n))
 	short(t, db)
 	exec(t, db, "INSERT INTO writes SELECT 1 FROM pg_sleep(0.5)")
 	require.Equal(t, 1, count(t, db, "writes"))
-	require.Equal(t, pid, backend(t.Context(), t, db))
+	require.Equal(t, n, backend(t.Context(), t, db))
 }
 
 // Where a pooler says that it is done before it is, the statement that is hit
@@ -197,11 +213,72 @@ func TestCancelOfAnEarlierStatement(t *testing.T) {
 	require.NoError(t, tx.Rollback())
 }
 
-// A time limit of the server's own is not taken for a late request.
-func TestStatementTimeoutStays(t *testing.T) {
+// A time limit of the server's own is not taken for a late request, though one
+// was sent just before: the statement is sent once, and its failure is not one
+// that a repetition cures. Nor is an operator who cancels, a moment later.
+func TestServersOwnCancelIsNotALateRequest(t *testing.T) {
 	t.Parallel()
-	db := open(t, dbtest.Postgres(t).URL(), "statement_timeout=100")
-	_, err := db.ExecContext(t.Context(), "SELECT pg_sleep(10)")
-	require.ErrorContains(t, err, "57014")
-	require.Zero(t, pgxDriver(t).Classify(err), err)
+	for _, before := range []string{"nothing", "a cancelled statement"} {
+		t.Run("time limit after "+before, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, dbtest.Postgres(t).URL(), "statement_timeout=300")
+			db.SetMaxOpenConns(1)
+			pid := backend(t.Context(), t, db)
+			if before != "nothing" {
+				short(t, db)
+			}
+			start := time.Now()
+			_, err := db.ExecContext(t.Context(), "SELECT pg_sleep(10)")
+			require.ErrorContains(t, err, "57014")
+			require.Zero(t, pgxDriver(t).Classify(err), err)
+			require.Less(t, time.Since(start), 590*time.Millisecond, "sent again")
+			require.Equal(t, pid, backend(t.Context(), t, db))
+
+			if before != "nothing" {
+				short(t, db)
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			_, err = tx.ExecContext(t.Context(), "SELECT pg_sleep(10)")
+			require.ErrorContains(t, err, "57014")
+			require.Zero(t, pgxDriver(t).Classify(err), err)
+			require.NoError(t, tx.Rollback())
+		})
+	}
+	t.Run("operator", func(t *testing.T) {
+		t.Parallel()
+		s := dbtest.Postgres(t)
+		db, operator := open(t, s.URL(), ""), open(t, s.URL(), "")
+		db.SetMaxOpenConns(1)
+		pid := backend(t.Context(), t, db)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := db.ExecContext(ctx, "SELECT pg_sleep(10)")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.AfterFunc(700*time.Millisecond, func() { _, _ = operator.ExecContext(context.Background(), "SELECT pg_cancel_backend(?)", pid) })
+		start := time.Now()
+		_, err = db.ExecContext(t.Context(), "SELECT pg_sleep(3)")
+		require.ErrorContains(t, err, "57014")
+		require.Zero(t, pgxDriver(t).Classify(err), err)
+		require.Less(t, time.Since(start), 2*time.Second, "sent again")
+	})
+}
+
+// What the server says in another language is told by where it comes from in
+// its source, once a request has hit.
+func TestLateRequestInAnotherLanguage(t *testing.T) {
+	t.Parallel()
+	request := &pgconn.PgError{Code: "57014", Message: "storniere Anfrage wegen Benutzeraufforderung", Line: 3360}
+	limit := &pgconn.PgError{Code: "57014", Message: "storniere Anfrage wegen Zeitüberschreitung der Anfrage", Line: 3341}
+	for _, c := range []struct {
+		name       string
+		own, later *pgconn.PgError
+		want       bool
+	}{
+		{"request that has hit, limit", request, limit, false},
+		{"request that has hit, its second signal", request, request, true},
+		{"request that has not hit", nil, request, true},
+	} {
+		require.Equal(t, c.want, pgx.StraysAfter(c.own, c.later), c.name)
+	}
 }

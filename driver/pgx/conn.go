@@ -90,7 +90,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.N
 	// retry with ErrBadConn, and pgx takes lost replies for safe.
 	values := plainValues(args)
 	tag, err := c.pg.Exec(ctx, query, values...)
-	for hits := 0; err != nil && hits < cancelHits && c.runsAgain(ctx, s, err); hits++ {
+	for err != nil && c.runsAgain(ctx, s, err) {
 		tag, err = c.pg.Exec(ctx, query, values...)
 	}
 	if err != nil {
@@ -107,7 +107,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []sqldriver.
 	c.note(ctx, query)
 	s := statement{query: query, inTx: c.inTx()}
 	r, err := c.stdConn.QueryContext(ctx, query, args)
-	for hits := 0; err != nil && hits < cancelHits && c.runsAgain(ctx, s, err); hits++ {
+	for err != nil && c.runsAgain(ctx, s, err) {
 		r, err = c.stdConn.QueryContext(ctx, query, args)
 	}
 	if err != nil {

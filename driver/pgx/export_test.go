@@ -3,6 +3,8 @@ package pgx
 import (
 	sqldriver "database/sql/driver"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // NewConfig makes pgx's configuration of a URL and the options.
@@ -26,3 +28,14 @@ func SetSpareLife(c sqldriver.Connector, life time.Duration) {
 
 // LeavesState reports whether a statement leaves something in its session.
 var LeavesState = leavesState
+
+// StraysAfter reports whether a statement that fails by later is taken for a
+// victim of a request to cancel. That was sent just now, and has hit its own
+// statement, which failed by own, unless that is nil.
+func StraysAfter(own, later *pgconn.PgError) bool {
+	c := &canceller{sent: time.Now(), hits: cancelHits}
+	if own != nil {
+		c.strikes(own)
+	}
+	return c.strays(later)
+}

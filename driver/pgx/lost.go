@@ -84,7 +84,10 @@ func (c *conn) failed(ctx context.Context, s statement, err error) error {
 // canceled explains the error of a statement that the server has cancelled,
 // which therefore has had no effect.
 func (c *conn) canceled(ctx context.Context, s statement, err error) error {
-	if ctx.Err() == nil && c.canceller.recent() {
+	pgErr := serverError(err)
+	if ctx.Err() != nil {
+		c.canceller.strikes(pgErr)
+	} else if c.canceller.strays(pgErr) {
 		return &staleError{cause: err, inTx: s.inTx}
 	}
 	return withContext(ctx, err)
@@ -136,14 +139,10 @@ func mayCommit(query string) bool { return committing.MatchString(query) }
 // plain finds the statements that leave nothing behind when they fail.
 var plain = regexp.MustCompile(`(?i)^\s*(?:select|insert|update|delete|merge|with|values|table|begin)\b`)
 
-// cancelHits is how many statements one request to cancel may hit: PostgreSQL
-// signals the process, and then its process group, which it is part of.
-const cancelHits = 2
-
 // runsAgain reports whether a statement may be sent once more after err:
 // the server has answered that it cancelled it, though nobody wanted that.
 func (c *conn) runsAgain(ctx context.Context, s statement, err error) bool {
 	pgErr := serverError(err)
-	return pgErr != nil && pgErr.Code == codeQueryCanceled && ctx.Err() == nil && c.canceller.recent() &&
-		!s.inTx && !c.inTx() && !c.pgc.IsClosed() && plain.MatchString(s.query) && !mayCommit(s.query)
+	return pgErr != nil && pgErr.Code == codeQueryCanceled && ctx.Err() == nil &&
+		!s.inTx && !c.inTx() && !c.pgc.IsClosed() && plain.MatchString(s.query) && !mayCommit(s.query) && c.canceller.strays(pgErr)
 }

@@ -31,7 +31,7 @@ type relay struct {
 	// answer, the end of the connection, at once or late, too.
 	cancelDelay time.Duration
 	answerEarly bool
-	cancelAgain time.Duration // They reach it once more, so much later; zero means that they do not.
+	signal      func() // Is called in their place, unless it is nil.
 
 	// A message with this in it reaches the server. Its answer does not reach
 	// the client, but what PgBouncer says when it has lost the server.
@@ -86,8 +86,9 @@ func (r *relay) serve(client net.Conn) {
 			client.Close()
 		}
 		time.Sleep(r.cancelDelay)
-		if r.cancelAgain > 0 {
-			r.running.Go(func() { r.again(first[:n]) })
+		if r.signal != nil {
+			r.signal()
+			return
 		}
 	} else {
 		if r.conns.Add(1) > 1 {
@@ -117,16 +118,6 @@ func (r *relay) serve(client net.Conn) {
 		return
 	}
 	r.requests(client, server)
-}
-
-// again sends a request to cancel once more.
-func (r *relay) again(request []byte) {
-	time.Sleep(r.cancelAgain)
-	if server, err := net.Dial("tcp", r.upstream); err == nil {
-		_, _ = server.Write(request)
-		_, _ = io.Copy(io.Discard, server) // Until the server has done it.
-		_ = server.Close()
-	}
 }
 
 // requests forwards what the client sends.

@@ -46,7 +46,7 @@ func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver
 		return nil, errNested
 	}
 	_, err = c.pg.Exec(ctx, begin)
-	for hits := 0; err != nil && hits < cancelHits && c.runsAgain(ctx, statement{query: begin}, err); hits++ {
+	for err != nil && c.runsAgain(ctx, statement{query: begin}, err) {
 		_, err = c.pg.Exec(ctx, begin)
 	}
 	if err != nil {
