@@ -44,17 +44,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		defer cancel()
 	}
 	if i := c.e.isolation.Load(); i != nil {
-		dc, err := i.connect(ctx, c.open)
-		if err != nil {
-			return nil, err
-		}
-		return dc, nil
+		return c.opened(ctx, func(ctx context.Context) (driver.Conn, error) { return i.connect(ctx, c.open) })
 	}
-	dc, err := c.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return dc, nil
+	return c.opened(ctx, func(ctx context.Context) (driver.Conn, error) { return c.open(ctx) })
 }
 
 // open opens a connection to the database.
@@ -149,6 +141,7 @@ type conn struct {
 	branch   *branch     // The transaction, if it is a session's.
 	app      *appContext // The transaction lives on it, if it is one of Bun's from a session.
 	broken   bool        // Of no more use: nobody knows what state it is in.
+	closed   bool        // The driver's connection is.
 	spare    *rows       // For the next query, so that it need not be allocated.
 }
 
@@ -197,10 +190,18 @@ func (c *conn) prepareSession(ctx context.Context, query string) error {
 	return err
 }
 
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
 	if c.execer == nil {
 		return nil, driver.ErrSkip
 	}
+	returned := false
+	defer c.caught(query, &returned, &err)
+	res, err = c.exec(ctx, query, args)
+	returned = true
+	return res, err
+}
+
+func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
@@ -217,10 +218,18 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	return res, nil
 }
 
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
 	if c.queryer == nil {
 		return nil, driver.ErrSkip
 	}
+	returned := false
+	defer c.caught(query, &returned, &err)
+	rows, err = c.query(ctx, query, args)
+	returned = true
+	return rows, err
+}
+
+func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
@@ -287,13 +296,6 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, err
 		return nil, fmt.Errorf("driver %T supports no transaction options", c.Conn)
 	}
 	return c.Conn.Begin() //nolint:staticcheck // The one way of a driver without BeginTx.
-}
-
-func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
-	if c.checker == nil {
-		return driver.ErrSkip
-	}
-	return c.checker.CheckNamedValue(v)
 }
 
 func (c *conn) Ping(ctx context.Context) error {

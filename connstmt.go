@@ -21,7 +21,15 @@ var (
 	_ driver.ColumnConverter   = (*stmt)(nil) //nolint:staticcheck // Drivers still have it.
 )
 
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res driver.Result, err error) {
+	returned := false
+	defer s.c.caught(s.query, &returned, &err)
+	res, err = s.exec(ctx, args)
+	returned = true
+	return res, err
+}
+
+func (s *stmt) exec(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	start := s.c.clock()
 	res, err := execStmt(ctx, s.Stmt, args)
 	s.c.timed(start, err)
@@ -32,7 +40,15 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	return res, nil
 }
 
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+	returned := false
+	defer s.c.caught(s.query, &returned, &err)
+	rows, err = s.queryRows(ctx, args)
+	returned = true
+	return rows, err
+}
+
+func (s *stmt) queryRows(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	start := s.c.clock()
 	inner, err := queryStmt(ctx, s.Stmt, args)
 	s.c.timed(start, err)
@@ -45,7 +61,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 
 func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {
 	if checker, ok := s.Stmt.(driver.NamedValueChecker); ok {
-		return checker.CheckNamedValue(v)
+		return s.c.checked(v, checker)
 	}
 	return s.c.CheckNamedValue(v)
 }

@@ -71,6 +71,7 @@ func New(cfg Config) (*Extension, error) {
 	if x.logger == nil {
 		x.logger = slog.Default()
 	}
+	x.logger = slog.New(guardedHandler{x.logger.Handler()})
 
 	// A driver may see mistakes where the rest of the configuration has some too.
 	faults := []error{fault}

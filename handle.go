@@ -3,6 +3,7 @@ package echobun
 import (
 	"context"
 	"database/sql"
+	"runtime"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
@@ -93,19 +94,44 @@ func (h *handle) ExecContext(ctx context.Context, query string, args ...any) (sq
 }
 
 // QueryContext formats and runs a query; Bun's hooks see it.
-func (h *handle) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (h *handle) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
 	if h.s.level != nil {
-		return h.queryInTx(ctx, true, query, args)
+		return h.queryInTx(ctx, true, query, args) //nolint:sqlclosecheck // They are the caller's.
 	}
-	return queryContext(ctx, h, h.e.db, query, args)
+	if !h.e.hooked {
+		return queryContext(ctx, h, h.e.db, query, args) //nolint:sqlclosecheck // As above.
+	}
+	// Of rows whose hook leaves behind their query nobody knows but Bun.
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		if rows == nil {
+			cancel() // It closes them.
+		}
+	}()
+	rows, err = queryContext(ctx, h, h.e.db, query, args) //nolint:sqlclosecheck // As above.
+	if rows != nil {
+		runtime.AddCleanup(rows, func(cancel context.CancelFunc) { cancel() }, cancel)
+	}
+	return rows, err
 }
 
 // QueryRowContext formats and runs a query; Bun's hooks see it.
-func (h *handle) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+func (h *handle) QueryRowContext(ctx context.Context, query string, args ...any) (row *sql.Row) {
 	if h.s.level != nil {
 		return h.queryRowInTx(ctx, true, query, args)
 	}
-	return queryRowContext(ctx, h, h.e.db, query, args)
+	if !h.e.hooked {
+		return queryRowContext(ctx, h, h.e.db, query, args)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		if row == nil {
+			cancel() // As above.
+		}
+	}()
+	row = queryRowContext(ctx, h, h.e.db, query, args)
+	runtime.AddCleanup(row, func(cancel context.CancelFunc) { cancel() }, cancel)
+	return row
 }
 
 // ExecContext runs finished SQL.

@@ -26,6 +26,7 @@ func (r *Registry) Tables() *schema.Tables { return r.tables }
 // else sees it.
 func (r *Registry) OnTable(t *schema.Table) {
 	r.Dialect.OnTable(t)
+	guardScans(t)
 	if r.observe != nil {
 		r.observe(t)
 	}
