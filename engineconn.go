@@ -22,7 +22,17 @@ var (
 
 // ResolveConn has the builders of [Extension.Engine] send here what they would
 // give to database/sql, where a wait has no limit but the context's.
-func (c *engineConn) ResolveConn(context.Context, bun.Query) bun.IConn { return c }
+func (c *engineConn) ResolveConn(_ context.Context, query bun.Query) bun.IConn {
+	switch q := query.(type) {
+	case *bun.InsertQuery:
+		return &write{(*engine)(c), c, q}
+	case *bun.UpdateQuery:
+		return &write{(*engine)(c), c, q}
+	case *bun.DeleteQuery:
+		return &write{(*engine)(c), c, q}
+	}
+	return c
+}
 
 // Close does nothing: the pool is the bun.DB's to close.
 func (c *engineConn) Close() error { return nil }

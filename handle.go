@@ -37,18 +37,6 @@ func (h *handle) NewSelect() *bun.SelectQuery {
 	return bun.NewSelectQuery(h.e.db).Conn((*sender)(h))
 }
 
-func (h *handle) NewInsert() *bun.InsertQuery {
-	return bun.NewInsertQuery(h.e.db).Conn((*sender)(h))
-}
-
-func (h *handle) NewUpdate() *bun.UpdateQuery {
-	return bun.NewUpdateQuery(h.e.db).Conn((*sender)(h))
-}
-
-func (h *handle) NewDelete() *bun.DeleteQuery {
-	return bun.NewDeleteQuery(h.e.db).Conn((*sender)(h))
-}
-
 func (h *handle) NewMerge() *bun.MergeQuery {
 	return bun.NewMergeQuery(h.e.db).Conn((*sender)(h))
 }

@@ -1,0 +1,142 @@
+package writes
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+)
+
+// Rows returns what Bun is to read in place of rows, the answer to the
+// finished statement of q. It reads them to their end before Bun touches the
+// caller's slice, so a statement that fails midway leaves that as it was.
+func Rows(q Builder, rows *sql.Rows) (*sql.Rows, error) {
+	t, s, ok := slice(q)
+	if !ok {
+		return rows, nil
+	}
+	a, err := read(rows)
+	if err != nil {
+		return nil, err
+	}
+	a.to = placeFor(q, t, s, a)
+	return a.open()
+}
+
+// An answer is all rows of a statement, as a driver whose only query has them.
+// Its rows are read and closed by the goroutine of the caller alone: no
+// context ends them.
+type answer struct {
+	columns []string
+	values  []driver.Value // Row after row.
+	count   int
+	next    int
+	to      *place
+}
+
+var (
+	_ driver.Connector      = (*answer)(nil)
+	_ driver.Rows           = (*answer)(nil)
+	_ driver.QueryerContext = answerConn{}
+)
+
+// read reads and closes rows.
+func read(rows *sql.Rows) (*answer, error) {
+	a, err := readAll(rows)
+	if closing := rows.Close(); err == nil {
+		err = closing
+	}
+	return a, err
+}
+
+func readAll(rows *sql.Rows) (*answer, error) {
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	a := &answer{columns: columns}
+	cells := make([]cell, len(columns))
+	dest := make([]any, len(columns))
+	for i := range dest {
+		dest[i] = &cells[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return nil, err
+		}
+		for i := range cells {
+			a.values = append(a.values, cells[i].v)
+		}
+		a.count++
+	}
+	return a, rows.Err()
+}
+
+// A cell takes a value as the driver gives it.
+type cell struct{ v any }
+
+// Scan keeps src, which is only lent if it is bytes.
+func (c *cell) Scan(src any) error {
+	if b, ok := src.([]byte); ok {
+		src = bytes.Clone(b)
+	}
+	c.v = src
+	return nil
+}
+
+// row returns the values of a row.
+func (a *answer) row(i int) []driver.Value {
+	return a.values[i*len(a.columns) : (i+1)*len(a.columns)]
+}
+
+// open returns the answer as database/sql's rows, which only a pool makes.
+func (a *answer) open() (*sql.Rows, error) {
+	db := sql.OpenDB(a)
+	rows, err := db.QueryContext(context.Background(), "")
+	return rows, errors.Join(err, db.Close())
+}
+
+// Next gives out the next row. At the first one Bun has begun to write to
+// wherever it reads them to.
+func (a *answer) Next(dest []driver.Value) error {
+	if a.next == 0 {
+		a.to.begin()
+	}
+	if a.next == a.count {
+		a.to.end()
+		return io.EOF
+	}
+	copy(dest, a.row(a.next))
+	a.next++
+	return nil
+}
+
+// Close ends the reading, which has failed if it is not at its end.
+func (a *answer) Close() error {
+	a.to.abandon()
+	return nil
+}
+
+// Columns returns the names of the columns.
+func (a *answer) Columns() []string { return a.columns }
+
+// Connect returns the connection that has the rows.
+func (a *answer) Connect(context.Context) (driver.Conn, error) { return answerConn{a}, nil }
+
+// Driver returns none.
+func (a *answer) Driver() driver.Driver { return nil }
+
+// An answerConn is a connection that knows one answer.
+type answerConn struct{ a *answer }
+
+var errOneAnswer = errors.New("a connection that knows one answer")
+
+func (c answerConn) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	return c.a, nil
+}
+
+func (answerConn) Prepare(string) (driver.Stmt, error) { return nil, errOneAnswer }
+func (answerConn) Begin() (driver.Tx, error)           { return nil, errOneAnswer }
+func (answerConn) Close() error                        { return nil }

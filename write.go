@@ -1,0 +1,94 @@
+package echobun
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/uptrace/bun"
+
+	"github.com/echobun/echobun/internal/writes"
+)
+
+// A write is the connection of one INSERT, UPDATE or DELETE: it knows the
+// builder that sends through it, and so what the caller's model is.
+type write struct {
+	e    *engine
+	conn bun.IConn // What sends it.
+	q    writes.Builder
+}
+
+var _ bun.IConn = (*write)(nil)
+
+// These builders are in one allocation with their connections.
+type (
+	insertion struct {
+		write
+		query bun.InsertQuery
+	}
+	change struct {
+		write
+		query bun.UpdateQuery
+	}
+	deletion struct {
+		write
+		query bun.DeleteQuery
+	}
+)
+
+func (h *handle) NewInsert() *bun.InsertQuery {
+	i := &insertion{query: *bun.NewInsertQuery(h.e.db)}
+	i.write = write{h.e, (*sender)(h), &i.query}
+	return i.query.Conn(&i.write)
+}
+
+func (h *handle) NewUpdate() *bun.UpdateQuery {
+	u := &change{query: *bun.NewUpdateQuery(h.e.db)}
+	u.write = write{h.e, (*sender)(h), &u.query}
+	return u.query.Conn(&u.write)
+}
+
+func (h *handle) NewDelete() *bun.DeleteQuery {
+	d := &deletion{query: *bun.NewDeleteQuery(h.e.db)}
+	d.write = write{h.e, (*sender)(h), &d.query}
+	return d.query.Conn(&d.write)
+}
+
+// ExecContext runs finished SQL.
+func (w *write) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	query, err := w.check(query, false)
+	if err != nil {
+		return nil, err
+	}
+	res, err := w.conn.ExecContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return writes.Result(w.q, query, res), nil
+}
+
+// QueryContext runs finished SQL.
+func (w *write) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	query, err := w.check(query, true)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := w.conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return writes.Rows(w.q, rows) //nolint:contextcheck // They are in memory, where no context ends them.
+}
+
+// QueryRowContext runs finished SQL. Bun's builders do not use it.
+func (w *write) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return w.conn.QueryRowContext(ctx, query, args...)
+}
+
+// check returns the SQL to send. What is refused is a [*ModelError].
+func (w *write) check(query string, asks bool) (string, error) {
+	checked, err := writes.Check(w.q, query, asks)
+	if err != nil {
+		return "", &ModelError{Model: w.q.GetTableName(), Bind: w.e.key, Err: err}
+	}
+	return checked, nil
+}
