@@ -129,6 +129,7 @@ func (c *conn) Prepare(query string) (sqldriver.Stmt, error) {
 
 // PrepareContext prepares a statement.
 func (c *conn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
+	query = withExponents(query)
 	inTx := c.status.inTx()
 	prepared, err := c.inner.PrepareContext(ctx, query)
 	if err != nil {
@@ -160,6 +161,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.N
 	if c.mustPrepare(args) {
 		return nil, sqldriver.ErrSkip
 	}
+	query = withExponents(query)
 	return c.exec(ctx, query, func(ctx context.Context) (sqldriver.Result, error) {
 		return c.inner.ExecContext(ctx, query, args)
 	})
@@ -170,6 +172,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []sqldriver.
 	if c.mustPrepare(args) {
 		return nil, sqldriver.ErrSkip
 	}
+	query = withExponents(query)
 	return c.query(ctx, query, func(ctx context.Context) (sqldriver.Rows, error) {
 		return c.inner.QueryContext(ctx, query, args)
 	})

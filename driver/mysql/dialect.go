@@ -34,7 +34,7 @@ var _ schema.Dialect = (*dialect)(nil)
 
 func newDialect() *dialect {
 	d := &dialect{Dialect: mysqldialect.New()}
-	d.registry = wire.NewRegistry(d.Dialect)
+	d.registry = wire.NewRegistry(base{d.Dialect})
 	return d
 }
 

@@ -60,10 +60,7 @@ var typeNames = map[string]string{
 func (mysqlDriver) DefaultExpr(kind, expr string) string {
 	switch kind {
 	case "datetime":
-		switch strings.ToUpper(strings.TrimSpace(expr)) {
-		case "CURRENT_TIMESTAMP", "CURRENT_TIMESTAMP()", "NOW()", "LOCALTIMESTAMP", "LOCALTIMESTAMP()":
-			return "CURRENT_TIMESTAMP(6)"
-		}
+		return nowWith(strings.TrimSpace(expr), "6")
 	case "text", "largebinary", "json":
 		return "(" + expr + ")"
 	}

@@ -24,3 +24,6 @@ func ConfigOf(c sqldriver.Connector) *gomysql.Config {
 
 // LeavesState reports whether a statement leaves something in its session.
 var LeavesState = leavesState
+
+// WithExponents is withExponents.
+func WithExponents(query string) string { return withExponents(query) }
