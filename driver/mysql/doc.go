@@ -50,6 +50,19 @@
 // an error, and never cut, changed or made zero in silence. ?strict=false
 // leaves the sql_mode as it is.
 //
+// # Times and numbers
+//
+// The column of a time in a struct is datetime(6), where Bun says DATETIME,
+// which rounds to the second. So is a type datetime or timestamp without digits
+// in a field's tag; write datetime(0) for whole seconds. A default of the
+// current time gets as many digits as its column has.
+//
+// A number with more digits than a DECIMAL has is sent with an exponent, for
+// Bun writes floats without one, 1e100 and 1e-70 too. NaN and infinite numbers
+// in a struct are refused before they are sent; -0 is stored as 0. The bytes of
+// a BIT are read as what they stand for into a bool, and into an integer whose
+// tag says bit(n).
+//
 // # When a connection breaks
 //
 // A statement is sent once. If its reply is lost outside a transaction, its
