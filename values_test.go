@@ -2,9 +2,11 @@ package echobun_test
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -47,5 +49,33 @@ func TestRefusedValues(t *testing.T) {
 		var text string
 		require.NoError(t, db.NewSelect().Model((*valued)(nil)).Column("text").Where("text = ?", "?!(x)").Scan(ctx, &text))
 		require.Equal(t, "?!(x)", text)
+	})
+}
+
+type nulled struct {
+	ID int64 `bun:",pk"`
+	N  sql.Null[int64]
+	At sql.Null[time.Time]
+}
+
+// A sql.Null[T] has the column of a T: numbers are compared as numbers.
+func TestNullsHaveTheTypeInside(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{(*nulled)(nil)}, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, db := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		at := time.Date(2024, 3, 31, 1, 2, 3, 0, time.UTC)
+		for i, n := range []int64{9, 10, 100} {
+			row := &nulled{ID: int64(i), N: sql.Null[int64]{V: n, Valid: true}, At: sql.Null[time.Time]{V: at, Valid: true}}
+			require.NoError(t, ran(db.NewInsert().Model(row).Exec(ctx)))
+		}
+		n, err := db.NewSelect().Model((*nulled)(nil)).Where("n > ?", 9).Where("at = ?", at).Count(ctx)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, n)
+		var got nulled
+		require.NoError(t, db.NewSelect().Model(&got).Where("id = 2").Scan(ctx))
+		require.EqualValues(t, 100, got.N.V)
+		require.True(t, at.Equal(got.At.V))
 	})
 }

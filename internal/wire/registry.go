@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/uptrace/bun/schema"
+import (
+	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/fields"
+)
 
 // A Registry is a dialect with a registry of tables of its own, which can be
 // observed. A driver's dialect embeds Bun's and takes its Tables and
@@ -25,7 +29,7 @@ func (r *Registry) Tables() *schema.Tables { return r.tables }
 // OnTable is called by Bun with each table that it has built, before anybody
 // else sees it.
 func (r *Registry) OnTable(t *schema.Table) {
-	r.Dialect.OnTable(t)
+	fields.Describe(t, r.Dialect.OnTable)
 	guardScans(t)
 	if r.observe != nil {
 		r.observe(t)

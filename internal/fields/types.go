@@ -1,0 +1,147 @@
+package fields
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"strings"
+
+	"github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/dialect/sqltype"
+	"github.com/uptrace/bun/schema"
+)
+
+var rawJSONType = reflect.TypeFor[json.RawMessage]()
+
+// nullTypes are what Bun takes for structs, and so for JSON. It knows the
+// others of database/sql.
+var nullTypes = map[reflect.Type]reflect.Type{
+	reflect.TypeFor[sql.NullInt32](): reflect.TypeFor[int32](),
+	reflect.TypeFor[sql.NullInt16](): reflect.TypeFor[int16](),
+	reflect.TypeFor[sql.NullByte]():  reflect.TypeFor[byte](),
+}
+
+// unwrapNulls makes fields of nullable types look like those of the types
+// inside. It returns the types that they have.
+func unwrapNulls(t *schema.Table) map[*schema.Field]reflect.Type {
+	var hidden map[*schema.Field]reflect.Type
+	for _, f := range t.FieldMap {
+		inside := insideNull(f.IndirectType)
+		if inside == nil {
+			continue
+		}
+		if hidden == nil {
+			hidden = make(map[*schema.Field]reflect.Type)
+		}
+		hidden[f] = f.IndirectType
+		f.IndirectType = inside
+		f.DiscoveredSQLType = schema.DiscoverSQLType(inside)
+	}
+	return hidden
+}
+
+// insideNull returns the T of sql.Null[T] or its like, or nil.
+func insideNull(typ reflect.Type) reflect.Type {
+	if inside := nullTypes[typ]; inside != nil {
+		return inside
+	}
+	if typ.PkgPath() != "database/sql" || !strings.HasPrefix(typ.Name(), "Null[") {
+		return nil
+	}
+	v, _ := typ.FieldByName("V")
+	return v.Type
+}
+
+// appendJSONBytes appends JSON that is there already. Bun's own encodes it once
+// more, as encoding/json encodes bytes: in base64.
+func appendJSONBytes(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
+	if v.IsNil() {
+		return dialect.AppendNull(b)
+	}
+	return gen.Dialect().AppendJSON(b, v.Bytes())
+}
+
+// cureByteArray gives an array of bytes its column type, where Bun knows none,
+// and has it read.
+func cureByteArray(f *schema.Field) {
+	if f.DiscoveredSQLType == "" {
+		f.DiscoveredSQLType = sqltype.Blob
+		if f.Table.Dialect().Name() == dialect.MySQL {
+			f.DiscoveredSQLType = fmt.Sprintf("binary(%d)", f.IndirectType.Len())
+		}
+	}
+	SetScan(f, scanByteArray)
+}
+
+// scanByteArray reads an array of bytes, which Bun writes as a slice of them
+// and does not read.
+func scanByteArray(dest reflect.Value, src any) error {
+	var bytes []byte
+	switch src := src.(type) {
+	case nil:
+		dest.SetZero()
+		return nil
+	case []byte:
+		bytes = src
+	case string:
+		bytes = []byte(src)
+	default:
+		return fmt.Errorf("cannot scan a %T into %s", src, dest.Type())
+	}
+	if len(bytes) != dest.Len() {
+		return fmt.Errorf("cannot scan %d bytes into %s", len(bytes), dest.Type())
+	}
+	reflect.Copy(dest, reflect.ValueOf(bytes))
+	return nil
+}
+
+// unset is how the types of addresses print a value that is none. Bun writes
+// that, and cannot read it.
+var unset = map[reflect.Type]string{
+	reflect.TypeFor[net.IP]():       "<nil>",
+	reflect.TypeFor[net.IPNet]():    "<nil>",
+	reflect.TypeFor[netip.Addr]():   "invalid IP",
+	reflect.TypeFor[netip.Prefix](): "invalid Prefix",
+}
+
+func isAddress(typ reflect.Type) bool {
+	_, ok := unset[typ]
+	return ok
+}
+
+// cureAddress makes an address that is none NULL, and reads what stands for
+// none since it was written in a map row or an argument.
+func cureAddress(f *schema.Field) {
+	write, read, none := schema.Appender(nil, f.IndirectType), schema.Scanner(f.IndirectType), unset[f.IndirectType]
+	SetAppend(f, func(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
+		if isUnset(v.Interface()) {
+			return dialect.AppendNull(b)
+		}
+		return write(gen, b, v)
+	})
+	SetScan(f, func(dest reflect.Value, src any) error {
+		if text, ok := src.(string); ok && text == none {
+			src = nil
+		} else if bytes, ok := src.([]byte); ok && string(bytes) == none {
+			src = nil
+		}
+		return read(dest, src)
+	})
+}
+
+func isUnset(address any) bool {
+	switch a := address.(type) {
+	case net.IP:
+		return len(a) == 0
+	case net.IPNet:
+		return a.IP == nil
+	case netip.Addr:
+		return !a.IsValid()
+	case netip.Prefix:
+		return !a.IsValid()
+	}
+	return false
+}
