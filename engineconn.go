@@ -30,6 +30,8 @@ func (c *engineConn) ResolveConn(_ context.Context, query bun.Query) bun.IConn {
 		return &write{(*engine)(c), c, q}
 	case *bun.DeleteQuery:
 		return &write{(*engine)(c), c, q}
+	case *bun.CreateTableQuery:
+		return tableMaker{c}
 	}
 	return c
 }

@@ -46,7 +46,7 @@ func (h *handle) NewRaw(query string, args ...any) *bun.RawQuery {
 }
 
 func (h *handle) NewCreateTable() *bun.CreateTableQuery {
-	return bun.NewCreateTableQuery(h.e.db).Conn((*sender)(h))
+	return bun.NewCreateTableQuery(h.e.db).Conn(tableMaker{(*sender)(h)})
 }
 
 func (h *handle) NewDropTable() *bun.DropTableQuery {

@@ -211,7 +211,7 @@ type lateKey struct {
 // have to wait. Present are the tables that exist; d joins them.
 func (c *schemaChange) create(ctx context.Context, d *declared, present map[string]bool) ([]lateKey, error) {
 	present[d.fullName()] = true
-	q := c.db.NewCreateTable().Model(d.model).IfNotExists()
+	q := newTable(c.db).Model(d.model).IfNotExists()
 
 	var late []lateKey
 	for _, key := range d.foreignKeys(c.e.metadata.x.foreignKeys) {

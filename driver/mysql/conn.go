@@ -161,7 +161,10 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.N
 	if c.mustPrepare(args) {
 		return nil, sqldriver.ErrSkip
 	}
-	query = withExponents(query)
+	query, err := c.newTable(ctx, withExponents(query))
+	if err != nil {
+		return nil, err
+	}
 	return c.exec(ctx, query, func(ctx context.Context) (sqldriver.Result, error) {
 		return c.inner.ExecContext(ctx, query, args)
 	})

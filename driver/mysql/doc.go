@@ -39,8 +39,14 @@
 // Python's drivers want it, means that too: what the server calls utf8 has no
 // letters beyond U+FFFF, so that an emoji would be read as "?" and written back
 // so. Of a list, as in go-sql-driver, the first set that exists counts. Any
-// other set than UTF-8 is an error of New. Tables may have whatever set they
-// have, the server converts; a letter that a column cannot hold is refused.
+// other set than UTF-8 is an error of New.
+//
+// Tables may have whatever set they have: the server converts, and a letter that
+// a column cannot hold is refused. A table that CreateAll or a builder makes in
+// a database of another set than utf8mb4 gets DEFAULT CHARSET=utf8mb4, with the
+// collation of the URL if it has one; else the database's own collation counts.
+// The server takes no foreign key on text to a table of another set: convert
+// that with ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4.
 //
 // # Strict mode
 //
