@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/echobun/echobun/internal/sqltext"
 )
 
 // maxDebugRequests is how many requests the debug page remembers.
@@ -110,7 +112,7 @@ func (d *debugRequests) explain(err error) string {
 		return err.Error()
 	}
 	if he, ok := err.(*echo.HTTPError); ok && he.Internal == nil { //nolint:errorlint // A wrapped one has more to say.
-		return scrubMessage(fmt.Sprint(he.Message))
+		return sqltext.ScrubMessage(fmt.Sprint(he.Message))
 	}
 	return scrubbed(err)
 }

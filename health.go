@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/echobun/echobun/internal/sqltext"
 )
 
 // healthLimit is how long Health takes if its context says nothing.
@@ -157,7 +159,7 @@ func (e *engine) health(ctx context.Context) BindHealth {
 		b.Status, b.Error = healthDown, causeOf(answer.err).Error()
 		var bindErr *BindError
 		if errors.As(answer.err, &bindErr) && strings.HasPrefix(bindErr.Op, opOnConnect) {
-			b.Error = scrubMessage(b.Error) // It may quote a secret of the statement's.
+			b.Error = sqltext.Reason(causeOf(answer.err)) // It may quote a secret of the statement's.
 		}
 	}
 	stats := e.db.Stats()

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/echobun/echobun/internal/sqltext"
 )
 
 const (
@@ -69,7 +71,7 @@ func (r *QueryRecord) reason() string {
 	if r.Query != "" {
 		return err.Error()
 	}
-	return scrubMessage(err.Error())
+	return sqltext.Reason(err)
 }
 
 // Queries returns the statements that were sent in the session's app context

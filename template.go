@@ -2,6 +2,7 @@ package echobun
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -25,6 +26,14 @@ func (x *Extension) reason(err error) string {
 	return scrubbed(err)
 }
 
+// panicked is what a panic says, for the log: as reason, if it is an error.
+func (x *Extension) panicked(p any) string {
+	if err, ok := p.(error); ok {
+		return x.reason(err)
+	}
+	return fmt.Sprint(p)
+}
+
 // scrubbed is what an error says without what a database quotes. The bind and
 // the operation stay.
 func scrubbed(err error) string {
@@ -37,10 +46,7 @@ func scrubbed(err error) string {
 	}
 	var bindErr *BindError
 	if errors.As(err, &bindErr) {
-		return bindName(bindErr.Bind) + ": " + bindErr.Op + ": " + scrubMessage(bindErr.Err.Error())
+		return bindName(bindErr.Bind) + ": " + bindErr.Op + ": " + sqltext.Reason(bindErr.Err)
 	}
-	return scrubMessage(err.Error())
+	return sqltext.Reason(err)
 }
-
-// scrubMessage takes what an error message quotes out of it.
-func scrubMessage(message string) string { return sqltext.ScrubMessage(message) }

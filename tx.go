@@ -145,7 +145,7 @@ func (x *Extension) runAfterCommit(ctx context.Context, fns ...func(context.Cont
 		func() {
 			defer func() {
 				if p := recover(); p != nil {
-					x.logger.ErrorContext(ctx, "echobun: panic after commit", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+					x.logger.ErrorContext(ctx, "echobun: panic after commit", "panic", x.panicked(p), "stack", string(debug.Stack()))
 				}
 			}()
 			fn(ctx)

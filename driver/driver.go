@@ -24,8 +24,8 @@ import (
 
 // A Driver opens databases of one kind and explains their errors.
 //
-// It grows by optional interfaces only: see [DDL], [TwoPhase], [TypeNamer], [Defaulter] and, on
-// its dialects, [TableObserver].
+// It grows by optional interfaces only: see [DDL], [TwoPhase], [Explainer], [TypeNamer], [Defaulter]
+// and, on its dialects, [TableObserver].
 // Implementations must be safe for concurrent use.
 type Driver interface {
 	// Dialect returns a fresh Bun dialect. A dialect holds the tables of one
@@ -104,6 +104,19 @@ const (
 	// does, echobun finds before the statement is sent, and calls by this class.
 	InvalidValue
 )
+
+// An Explainer is a [Driver] that can say what an error of its server means
+// without the values that the server quotes. Logs, records, the debug page and
+// traces show that. Without it they leave out what stands in quotation marks,
+// which may be too little: servers speak many languages, and what a function or
+// a trigger raises is in words of its own.
+type Explainer interface {
+	// Explain returns what err itself says, not what it wraps, and whether it
+	// is an error of the driver's server. The text may have the server's code,
+	// words of the driver, words that are known to be the server's own, and
+	// names of constraints, tables and columns from fields that have only them.
+	Explain(err error) (text string, ok bool)
+}
 
 // A TypeNamer is a [Driver] that names some portable column types in its own way.
 type TypeNamer interface {

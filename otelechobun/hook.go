@@ -92,7 +92,7 @@ func (h *hook) record(ctx context.Context, event *bun.QueryEvent, op operation, 
 	ctx, span := h.tracer.Start(ctx, op.spanName(event, h.attrs), opts...)
 	if failure != nil {
 		span.SetAttributes(failure...)
-		span.SetStatus(codes.Error, sqltext.ScrubMessage(err.Error()))
+		span.SetStatus(codes.Error, sqltext.Reason(err))
 	}
 	span.End(trace.WithTimestamp(end))
 

@@ -111,6 +111,12 @@ func TestNoArguments(t *testing.T) {
 				func() error {
 					return ran(db.NewUpdate().Model((*book)(nil)).Set("title = ?", secret).Where("id = 99").Exec(ctx))
 				},
+				func() error { // On PostgreSQL; the others don't understand it.
+					return ran(db.Bind("").ExecContext(ctx, "DO $$ BEGIN RAISE EXCEPTION 'ungültig: »"+secret+"« "+secret+"'; END $$"))
+				},
+				func() error { // On MariaDB.
+					return ran(db.Bind("").ExecContext(ctx, "BEGIN NOT ATOMIC SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no "+secret+"'; END"))
+				},
 			} {
 				err := run()
 				_, spans := w.take()

@@ -147,7 +147,7 @@ func (t *transaction) end(outcome string, err error, end time.Time) {
 	t.span.SetAttributes(OutcomeKey.String(outcome))
 	if err != nil {
 		t.span.SetAttributes(failureOf(err)...)
-		t.span.SetStatus(codes.Error, sqltext.ScrubMessage(err.Error()))
+		t.span.SetStatus(codes.Error, sqltext.Reason(err))
 	}
 	t.span.End(trace.WithTimestamp(end))
 }

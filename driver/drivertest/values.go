@@ -143,8 +143,28 @@ func (s suite) testClassifiesViolations(t *testing.T) {
 		require.Error(t, err, name)
 		require.Equal(t, test.class, db.drv.Classify(err), "%s: %v", name, err)
 		require.Equal(t, test.class, db.drv.Classify(wrapped{err}), "%s, wrapped", name)
+		requireNoValues(t, db.drv, err)
 	}
 	require.Equal(t, 1, db.count(t, "children"))
+}
+
+// requireNoValues asserts that nothing that is explained of an error has the
+// values of those statements.
+func requireNoValues(t *testing.T, drv driver.Driver, err error) {
+	t.Helper()
+	x, ok := drv.(driver.Explainer)
+	if !ok {
+		return
+	}
+	explained := false
+	for ; err != nil; err = errors.Unwrap(err) {
+		text, own := x.Explain(err)
+		require.NotRegexp(t, `\b(ann|bob)\b`, text)
+		explained = explained || own
+	}
+	require.True(t, explained, "a violation is an error of the server")
+	_, own := x.Explain(errors.New("something else"))
+	require.False(t, own)
 }
 
 type wrapped struct{ error }

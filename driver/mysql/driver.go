@@ -20,6 +20,7 @@ type mysqlDriver struct{}
 
 var (
 	_ driver.Driver    = mysqlDriver{}
+	_ driver.Explainer = mysqlDriver{}
 	_ driver.TypeNamer = mysqlDriver{}
 	_ driver.Defaulter = mysqlDriver{}
 	_ driver.DDL       = mysqlDriver{}

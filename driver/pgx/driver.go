@@ -18,6 +18,7 @@ type postgres struct{}
 
 var (
 	_ driver.Driver    = postgres{}
+	_ driver.Explainer = postgres{}
 	_ driver.TypeNamer = postgres{}
 	_ driver.DDL       = postgres{}
 	_ driver.TwoPhase  = postgres{}

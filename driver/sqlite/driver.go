@@ -16,6 +16,7 @@ func init() {
 var (
 	_ driver.Driver    = sqliteDriver{}
 	_ driver.DDL       = sqliteDriver{}
+	_ driver.Explainer = sqliteDriver{}
 	_ driver.TypeNamer = sqliteDriver{}
 )
 

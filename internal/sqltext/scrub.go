@@ -155,38 +155,6 @@ func dollarQuoted(s string, i int) int {
 	return past(s, i+len(tag), tag)
 }
 
-// ScrubMessage replaces all between the first quote of an error message and
-// the last one: databases quote values that they complain about, and do not
-// escape quotes in them. Bun and database/sql may not even quote them.
-func ScrubMessage(message string) string {
-	message = quoteUnquoted(message)
-	const quotes = "'\"`"
-	first, last := strings.IndexAny(message, quotes), strings.LastIndexAny(message, quotes)
-	if first == last {
-		return message // None, or an apostrophe.
-	}
-	return message[:first] + "?" + message[last+1:]
-}
-
-// unquoted is what stands before a value without quotes, up to " into ", and
-// the same without an apostrophe.
-var unquoted = [...]struct{ before, instead string }{
-	{"can't scan ", "cannot scan "},
-	{"couldn't convert ", "could not convert "},
-}
-
-// quoteUnquoted puts such a value into quotes.
-func quoteUnquoted(message string) string {
-	for _, u := range unquoted {
-		before, rest, found := strings.Cut(message, u.before)
-		end := strings.LastIndex(rest, " into ")
-		if found && end >= 0 {
-			message = before + u.instead + "'" + rest[:end] + "'" + rest[end:]
-		}
-	}
-	return message
-}
-
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -68,6 +68,18 @@ func TestScrubMessage(t *testing.T) {
 		`sql: Scan error on column index 0, name "a": bun: can't scan 41 (int64) into x`: "sql: Scan error on column index 0, name ? into x",
 		"sql/driver: couldn't convert 4111 into type bool":                               "sql/driver: could not convert ? into type bool",
 		"near 'SECRET can't scan SECRET' into SECRET into x":                             "near ? into x",
+		"ungültige Eingabesyntax für Typ integer: »SECRET«":                              "ungültige Eingabesyntax für Typ integer: ?",
+		"„SECRET“ ist falsch":                                                            "? ist falsch",
+		"no es válida: «SECRET» (SQLSTATE x)":                                            "no es válida: ? (SQLSTATE x)",
+		"l’entrée « SECRET », l’autre":                                                   "l?autre",
+		"l’entrée est fausse":                                                            "l’entrée est fausse",
+		"\"SECRET\"の「SECRET」は、《SECRET》":                                                  "?",
+		"错误：“SECRET”、【SECRET】、＂SECRET＂ 无效":                                               "错误：? 无效",
+		"it was cut off: 'SECRET":                                                        "it was cut off: ?",
+		"cut off in German: »SECRET":                                                     "cut off in German: ?",
+		"unable to encode 4111 into text format":                                         "unable to encode ? into text format",
+		"json: cannot unmarshal number 4111 into x":                                      "json: cannot unmarshal number ? into x",
+		"invalid IP address: 10.SECRET":                                                  "invalid IP address: ?",
 	} {
 		require.Equal(t, want, sqltext.ScrubMessage(message))
 	}
