@@ -2,6 +2,7 @@ package echobun
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -130,6 +131,29 @@ func (e *engine) cannotPrepare(ctx context.Context, tp driver.TwoPhase, conn bun
 		e.canPrepare.Store(true)
 	}
 	return refusal, err
+}
+
+// execArgs sends a statement of the library's own in the branch's transaction,
+// with its arguments apart: Bun would write them into the text. It only shows
+// the statement to the query hooks, as the query.
+func (b *branch) execArgs(ctx context.Context, query, sent string, args []any) (sql.Result, error) {
+	start := b.t.app.clock()
+	res, err := b.tx.NewRaw(query, args...).Conn(withArgs{b.tx.Tx, sent, args}).Exec(b.claims(ctx, query))
+	b.t.app.timed(b.e, start)
+	return res, err
+}
+
+// withArgs is what sends the statement that it has in place of Bun's.
+type withArgs struct {
+	bun.IConn
+
+	query string
+	args  []any
+}
+
+// ExecContext sends it.
+func (w withArgs) ExecContext(ctx context.Context, _ string, _ ...any) (sql.Result, error) {
+	return w.IConn.ExecContext(ctx, w.query, w.args...)
 }
 
 // prepare prepares the branch.

@@ -2,12 +2,11 @@ package echobun
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	sqldriver "database/sql/driver"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -51,8 +50,9 @@ const (
 	logIdle = time.Minute
 )
 
-// db returns what the log is kept through.
-func (c *commitLog) db() bun.IConn { return c.conns().DB }
+// db returns what the log is kept through, past Bun, which would write
+// arguments into the text.
+func (c *commitLog) db() *sql.DB { return c.conns().DB }
 
 // conn returns a connection for recovery, which must not wait for a pool whose
 // connections all wait for the locks of what is to be recovered.
@@ -93,31 +93,16 @@ func (c *commitLog) close() error {
 	return c.own.Close()
 }
 
-// The table has the same form on every database.
+const commitLogTable = "echobun_commits"
+
+// The table has the same form on every database. When a decision was made is
+// for who reads it: nothing hangs on a clock.
 const commitLogDDL = `CREATE TABLE IF NOT EXISTS echobun_commits (
 	id VARCHAR(64) NOT NULL PRIMARY KEY,
 	decision VARCHAR(64) NOT NULL,
 	binds TEXT NOT NULL,
 	decided_at BIGINT NOT NULL
 )`
-
-// What may have been decided. A decision that begins with see is no decision,
-// but says whose log has it.
-const (
-	decidedCommit = "commit"
-	decidedAbort  = "abort"
-	decidedSee    = "see "
-)
-
-const installationRow = "installation"
-
-// A decision is a row of the log.
-type decision struct {
-	ID       string // Of the transaction, with its application.
-	Decision string
-	Binds    string // Short names of the binds that took part, with spaces between them.
-	At       int64  // When it was made, in seconds of Unix time.
-}
 
 // home returns the log's name in an ID. It is empty as long as the log is not open.
 func (c *commitLog) home() string {
@@ -185,13 +170,13 @@ func (c *commitLog) place(ctx context.Context) (string, error) {
 	case c.e.is(dialect.MySQL):
 		query = "SELECT DATABASE()"
 	default:
-		return "echobun_commits", nil
+		return commitLogTable, nil
 	}
 	var schema string
 	if err := c.db().QueryRowContext(ctx, query).Scan(&schema); err != nil {
 		return "", c.e.wrap("SELECT", err)
 	}
-	return string(c.e.db.QueryGen().AppendName(nil, schema)) + ".echobun_commits", nil
+	return string(c.e.db.QueryGen().AppendName(nil, schema)) + "." + commitLogTable, nil
 }
 
 // create makes the table and the installation, as far as they are not there.
@@ -202,8 +187,8 @@ func (c *commitLog) create(ctx context.Context) error {
 			return c.opened(ctx, found)
 		}
 		if err == nil {
-			err = c.insert(ctx, c.db(), decision{ID: installationRow, Decision: newInstallation()})
-		} else if !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+			err = c.insert(ctx, decision{ID: installationRow, Decision: newInstallation()})
+		} else if !errors.Is(err, ErrUnavailable) && !errors.Is(err, errForeignRow) && ctx.Err() == nil {
 			_, err = c.db().ExecContext(ctx, commitLogDDL)
 		}
 		if err != nil && !errors.Is(err, ErrUnique) {
@@ -228,14 +213,8 @@ func (c *commitLog) reopen() {
 // load returns the installation, which is empty if there is none yet. An
 // error may mean that there is no table.
 func (c *commitLog) load(ctx context.Context) (string, error) {
-	d, err := c.read(ctx, c.db(), installationRow)
+	d, err := c.read(ctx, installationRow)
 	return d.Decision, err
-}
-
-func newInstallation() string {
-	var b [4]byte
-	_, _ = rand.Read(b[:]) // It never fails.
-	return hex.EncodeToString(b[:])
 }
 
 // impossible is the error of a log that cannot be kept.
@@ -246,43 +225,80 @@ func (c *commitLog) impossible(err error) error {
 }
 
 // read returns a row, or the zero value if there is none.
-func (c *commitLog) read(ctx context.Context, db bun.IConn, id string) (decision, error) {
-	found, err := c.query(ctx, db, "id = "+logString(id))
+func (c *commitLog) read(ctx context.Context, id string) (decision, error) {
+	found, err := c.query(ctx, "id = ?", id)
 	if err != nil || len(found) == 0 {
 		return decision{}, err
+	}
+	// A collation that ignores case or blanks finds more than the one.
+	if found[0].ID != id || !found[0].sound() {
+		return decision{}, &BindError{Bind: c.e.key, Op: "SELECT", Err: errForeignRow}
 	}
 	return found[0], nil
 }
 
-// all returns the rows of an application.
-func (c *commitLog) all(ctx context.Context, app string) (map[string]decision, error) {
-	found, err := c.query(ctx, c.db(), "id LIKE "+logString(app+"/%"))
+// all returns the rows of an application, and how many there are that nobody
+// can make sense of.
+func (c *commitLog) all(ctx context.Context, app string) (rows map[string]decision, foreign int, err error) {
+	found, err := c.query(ctx, "id LIKE ?", app+"/%")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	rows := make(map[string]decision, len(found))
+	rows = make(map[string]decision, len(found))
 	for _, d := range found {
-		if strings.HasPrefix(d.ID, app+"/") { // An underscore in LIKE finds more.
+		switch {
+		case !strings.HasPrefix(d.ID, app+"/"): // An underscore in LIKE finds more.
+		case d.sound():
 			rows[d.ID] = d
+		default:
+			foreign++
 		}
 	}
-	return rows, nil
+	return rows, foreign, nil
 }
 
-func (c *commitLog) query(ctx context.Context, db bun.IConn, where string) (found []decision, err error) {
-	rows, err := db.QueryContext(ctx, "SELECT id, decision, binds, decided_at FROM echobun_commits WHERE "+where)
+func (c *commitLog) query(ctx context.Context, where string, args ...any) (found []decision, err error) {
+	query := c.placeholders("SELECT id, decision, binds FROM " + commitLogTable + " WHERE " + where)
+	rows, err := c.db().QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, c.e.wrap("SELECT", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var d decision
-		if err := rows.Scan(&d.ID, &d.Decision, &d.Binds, &d.At); err != nil {
-			return nil, err
+		var id, decided, binds sql.NullString // What somebody else has made may be null.
+		if err := rows.Scan(&id, &decided, &binds); err != nil {
+			return nil, c.e.wrap("SELECT", err)
 		}
-		found = append(found, d)
+		found = append(found, decision{ID: id.String, Decision: decided.String, Binds: binds.String})
 	}
 	return found, c.e.wrap("SELECT", rows.Err())
+}
+
+// exec changes the table, in the transaction of a branch unless b is nil.
+// What a statement says of a transaction is sent as arguments, never as text:
+// some of it was read from a database that others may write to.
+func (c *commitLog) exec(ctx context.Context, b *branch, format, table string, args ...any) (sql.Result, error) {
+	sent := fmt.Sprintf(c.placeholders(format), table)
+	if b != nil {
+		return b.execArgs(ctx, fmt.Sprintf(format, table), sent, args)
+	}
+	return c.db().ExecContext(ctx, sent, args...)
+}
+
+// placeholders returns a statement of database/sql with the placeholders that
+// the database has.
+func (c *commitLog) placeholders(query string) string {
+	if !c.e.is(dialect.PG) {
+		return query
+	}
+	var b strings.Builder
+	for i, part := range strings.Split(query, "?") {
+		if i > 0 {
+			b.WriteString("$" + strconv.Itoa(i))
+		}
+		b.WriteString(part)
+	}
+	return b.String()
 }
 
 // insertInto is insert for a row that recovery has to find under a name in IDs.
@@ -290,11 +306,9 @@ func (c *commitLog) query(ctx context.Context, db bun.IConn, where string) (foun
 // connection look elsewhere, by SET LOCAL search_path or USE; and the row goes
 // in only if it is still the table of that installation, which another process
 // may have made anew.
-func (c *commitLog) insertInto(ctx context.Context, db bun.IConn, home string, d decision) error {
-	table := c.whereabouts()
-	res, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (id, decision, binds, decided_at) "+
-		"SELECT %s, %s, %s, %d FROM %s WHERE id = %s AND decision = %s", table, logString(d.ID), logString(d.Decision),
-		logString(d.Binds), time.Now().Unix(), table, logString(installationRow), logString(installationOf(home))))
+func (c *commitLog) insertInto(ctx context.Context, b *branch, home string, d decision) error {
+	const insert = "INSERT INTO %[1]s (id, decision, binds, decided_at) SELECT ?, ?, ?, ? FROM %[1]s WHERE id = ? AND decision = ?"
+	res, err := c.exec(ctx, b, insert, c.whereabouts(), d.ID, d.Decision, d.Binds, time.Now().Unix(), installationRow, installationOf(home))
 	if err != nil {
 		return c.e.wrap("INSERT", err)
 	}
@@ -315,12 +329,6 @@ func (c *commitLog) whereabouts() string {
 	return c.table
 }
 
-// installationOf returns what is behind the bind in a log's name.
-func installationOf(home string) string {
-	_, installation, _ := strings.Cut(home, "@")
-	return installation
-}
-
 // is reports whether the logs of two binds, named so in IDs, are one. The name
 // of an installation is not enough: a copied database has it too.
 func (c *commitLog) is(other *commitLog, home, otherHome string) bool {
@@ -331,14 +339,20 @@ func (c *commitLog) is(other *commitLog, home, otherHome string) bool {
 }
 
 // insert adds a row; [ErrUnique] says that there is one with its ID.
-func (c *commitLog) insert(ctx context.Context, db bun.IConn, d decision) error {
-	_, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO echobun_commits (id, decision, binds, decided_at) VALUES (%s, %s, %s, %d)",
-		logString(d.ID), logString(d.Decision), logString(d.Binds), time.Now().Unix()))
+func (c *commitLog) insert(ctx context.Context, d decision) error {
+	_, err := c.exec(ctx, nil, "INSERT INTO %s (id, decision, binds, decided_at) VALUES (?, ?, ?, ?)", commitLogTable,
+		d.ID, d.Decision, d.Binds, time.Now().Unix())
 	return c.e.wrap("INSERT", err)
 }
 
-func (c *commitLog) remove(ctx context.Context, id string) error {
-	_, err := c.db().ExecContext(ctx, "DELETE FROM echobun_commits WHERE id = "+logString(id))
+// remove removes rows, in one statement: on SQLite each would have to wait
+// until it is its turn to write.
+func (c *commitLog) remove(ctx context.Context, ids ...string) error {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	_, err := c.exec(ctx, nil, "DELETE FROM %s WHERE id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", commitLogTable, args...)
 	return c.e.wrap("DELETE", err)
 }
 
@@ -348,10 +362,10 @@ func (c *commitLog) remove(ctx context.Context, id string) error {
 func (c *commitLog) claim(ctx context.Context, id string) (decision, error) {
 	abort := decision{ID: id, Decision: decidedAbort}
 	for range 2 {
-		if d, err := c.read(ctx, c.db(), id); err != nil || d.Decision != "" {
+		if d, err := c.read(ctx, id); err != nil || d.Decision != "" {
 			return d, err
 		}
-		err := c.insert(ctx, c.db(), abort)
+		err := c.insert(ctx, abort)
 		if err == nil {
 			return abort, nil
 		}
@@ -361,7 +375,3 @@ func (c *commitLog) claim(ctx context.Context, id string) (decision, error) {
 	}
 	return decision{}, &BindError{Bind: c.e.key, Op: "INSERT", Err: errors.New("the decision is there and not there"), class: driver.Serialization}
 }
-
-// logString returns a string of the log as SQL. It has none but an ID's
-// characters, spaces and a per cent sign.
-func logString(s string) string { return "'" + s + "'" }

@@ -31,6 +31,7 @@ type Extension struct {
 	logArgs     bool
 	running     running
 	debug       *debugRequests // What the debug page shows of them.
+	words       seenWords      // By the last recovery.
 
 	leakThreshold time.Duration
 	failing       *bun.DB // Builds the queries that only carry an error.

@@ -16,17 +16,14 @@ import (
 	"github.com/echobun/echobun/internal/failpoint"
 )
 
-// Limits of one step of a recovery.
+// Limits of a recovery.
 const (
-	recoverStep  = 1500 * time.Millisecond
+	recoverLimit = 30 * time.Second       // Of all of it, if its context has no deadline.
+	recoverGrace = 500 * time.Millisecond // For transactions that are being committed meanwhile.
 	recoverHeld  = 500 * time.Millisecond // For a transaction whose connection is about to end.
 	recoverPause = 25 * time.Millisecond
+	recoverBatch = 100 // Decisions that one statement removes.
 )
-
-// pointerAge is how long a log keeps saying whose log has a decision: longer
-// than any commit takes. It says so before the first branch is prepared, so
-// that nothing is prepared does not mean that nobody will ask.
-const pointerAge = time.Hour
 
 // A RecoverReport says what [Extension.RecoverPrepared] has done, as a number
 // of transactions by bind key.
@@ -61,12 +58,16 @@ func (r RecoverReport) String() string {
 // asks the coordinator of each transaction what was decided, and commits or
 // rolls back. What was not decided is rolled back.
 //
-// It is safe beside transactions that are being committed, and from several
-// processes at once. What cannot be decided now, because the coordinator is
+// It is safe beside transactions that are being committed, which are left alone
+// as long as they take no longer than half a second, and from several processes
+// at once. What cannot be decided now, because the coordinator is
 // not configured here or cannot be reached, is left alone, counted as in doubt
 // and logged. Transactions of other applications, by [Config.AppName], are not
 // touched. What is prepared cannot be seen on a standby and on an engine of the
 // user's own: decisions that concern such a bind are kept.
+//
+// It takes the time that ctx has, or 30 s if ctx has no deadline. A server that
+// does not answer gets no more than a quarter of what is left of that.
 //
 // The error joins a [*BindError] for each bind that could not be asked; the
 // report covers the others. After Close it is [ErrClosed]. It needs no app
@@ -79,8 +80,14 @@ func (x *Extension) RecoverPrepared(ctx context.Context) (RecoverReport, error) 
 	if x.isolated() {
 		return report, nil
 	}
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, recoverLimit)
+		defer cancel()
+	}
 	r := &recovery{x: x, report: report, binds: map[string]*recovered{}}
 	r.look(ctx)
+	r.onAll(func(b *recovered) { b.leaveRunning(ctx) })
 	for _, key := range x.keys() {
 		for _, id := range r.binds[key].prepared {
 			r.settle(ctx, r.binds[key], id)
@@ -106,6 +113,7 @@ type recovered struct {
 	prepared []xid               // Of this application and this bind.
 	listed   bool                // Prepared has all.
 	open     map[string]bool     // Transactions that the next recovery has to look at again.
+	lost     error               // Why its server is not asked any more.
 	errs     []error
 }
 
@@ -135,7 +143,7 @@ func (r *recovery) onAll(do func(*recovered)) {
 // readLog reads the bind's log. That there is none is no error: the bind has
 // never taken part.
 func (b *recovered) readLog(ctx context.Context, app string) {
-	ctx, cancel := context.WithTimeout(ctx, recoverStep)
+	ctx, cancel := recoverStep(ctx)
 	defer cancel()
 	c := &b.e.commits
 	installation, err := c.load(ctx)
@@ -144,19 +152,30 @@ func (b *recovered) readLog(ctx context.Context, app string) {
 		return
 	}
 	c.seen(installation)
-	rows, err := c.all(ctx, app)
+	rows, foreign, err := c.all(ctx, app)
 	if err != nil {
-		b.fault(ctx, err)
+		b.errs = append(b.errs, err)
 		return
+	}
+	if foreign > 0 {
+		b.e.metadata.x.logger.WarnContext(ctx, "echobun: the table of decisions has rows that this library has not written",
+			"bind", b.e.key, "rows", foreign)
 	}
 	b.rows, b.logged = rows, true
 }
 
-// fault keeps the error of a bind that cannot be reached.
+// fault keeps the error of a bind that cannot be reached, or whose log is not
+// to be trusted. Any other may mean that it has none.
 func (b *recovered) fault(ctx context.Context, err error) {
-	if err != nil && (errors.Is(err, ErrUnavailable) || ctx.Err() != nil) {
+	if err != nil && (errors.Is(err, ErrUnavailable) || errors.Is(err, errForeignRow) || ctx.Err() != nil) {
 		b.errs = append(b.errs, err)
 	}
+}
+
+// recoverStep returns the context of one step: a server that hangs leaves some
+// time for the others.
+func recoverStep(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, timeLeft(ctx)/4)
 }
 
 // list lists what this application has prepared on the bind.
@@ -165,7 +184,7 @@ func (b *recovered) list(ctx context.Context) {
 	if tp == nil {
 		return // What another configuration has prepared there would not be seen.
 	}
-	ctx, cancel := context.WithTimeout(ctx, recoverStep)
+	ctx, cancel := recoverStep(ctx)
 	defer cancel()
 	ids, err := b.e.listPrepared(ctx, tp, b.e.commits.conn)
 	if errors.Is(err, driver.ErrStandby) {
@@ -178,6 +197,23 @@ func (b *recovered) list(ctx context.Context) {
 		return
 	}
 	b.listed, b.prepared = true, b.e.ours(ids)
+}
+
+// leaveRunning has transactions that are being committed finish by themselves:
+// what is no longer prepared a moment later was no leftover.
+func (b *recovered) leaveRunning(ctx context.Context) {
+	for start := time.Now(); len(b.prepared) > 0 && time.Since(start) < recoverGrace; {
+		select {
+		case <-time.After(recoverPause):
+		case <-ctx.Done():
+			return
+		}
+		ids, err := b.ids(ctx)
+		if err != nil {
+			return // Whoever settles them will see.
+		}
+		b.prepared = slices.DeleteFunc(b.prepared, func(id xid) bool { return !slices.Contains(ids, id.String()) })
+	}
 }
 
 // ours are those of ids that this application has prepared on the engine.
@@ -235,10 +271,10 @@ func (r *recovery) decision(ctx context.Context, home, id string) (decision, err
 		}
 		d, ok := b.rows[id]
 		if !ok {
-			claiming, cancel := context.WithTimeout(ctx, recoverStep)
-			var err error
-			d, err = b.e.commits.claim(claiming, id)
-			cancel()
+			err := b.once(ctx, func(ctx context.Context) (err error) {
+				d, err = b.e.commits.claim(ctx, id)
+				return err
+			})
 			if err != nil {
 				return decision{}, err
 			}
@@ -250,7 +286,7 @@ func (r *recovery) decision(ctx context.Context, home, id string) (decision, err
 			}
 			b.rows[id] = d
 		}
-		next, sees := strings.CutPrefix(d.Decision, decidedSee)
+		next, sees := d.sees()
 		if !sees {
 			return d, nil
 		}
@@ -290,7 +326,7 @@ func (b *recovered) finish(ctx context.Context, id xid, commit bool) (bool, erro
 			return err == nil, err
 		}
 		// MySQL says the same as long as the connection that prepared lives.
-		held, listErr := b.held(ctx, tp, id)
+		held, listErr := b.held(ctx, id)
 		if listErr != nil || !held {
 			return false, listErr
 		}
@@ -301,66 +337,31 @@ func (b *recovered) finish(ctx context.Context, id xid, commit bool) (bool, erro
 	}
 }
 
+// once does one step with the bind's server, unless that was lost before.
 func (b *recovered) once(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, recoverStep)
+	if b.lost != nil {
+		return b.lost
+	}
+	ctx, cancel := recoverStep(ctx)
 	defer cancel()
-	return do(ctx)
+	err := do(ctx)
+	if errors.Is(err, ErrUnavailable) {
+		b.lost = err
+	}
+	return err
 }
 
 // held reports whether the transaction is still prepared.
-func (b *recovered) held(ctx context.Context, tp driver.TwoPhase, id xid) (bool, error) {
-	var ids []string
-	err := b.once(ctx, func(ctx context.Context) (err error) {
-		ids, err = b.e.listPrepared(ctx, tp, b.e.commits.conn)
-		return err
-	})
+func (b *recovered) held(ctx context.Context, id xid) (bool, error) {
+	ids, err := b.ids(ctx)
 	return slices.Contains(ids, id.String()), err
 }
 
-// forget removes the decisions that nobody needs any more: those whose
-// branches have all been looked at, and are not prepared any more.
-func (r *recovery) forget(ctx context.Context) {
-	for _, key := range r.x.keys() {
-		b := r.binds[key]
-		for id, d := range b.rows {
-			if !r.needed(id, d) {
-				failpoint.Hit("remove")
-				err := b.once(ctx, func(ctx context.Context) error { return b.e.commits.remove(ctx, id) })
-				if err != nil {
-					r.errs = append(r.errs, err)
-					break
-				}
-				failpoint.Hit("removed")
-			}
-		}
-	}
-}
-
-// needed reports whether a branch may still ask for the decision.
-func (r *recovery) needed(id string, d decision) bool {
-	for _, b := range r.binds {
-		if b.open[id] {
-			return true
-		}
-	}
-	if strings.HasPrefix(d.Decision, decidedSee) && time.Since(time.Unix(d.At, 0)) < pointerAge {
-		return true
-	}
-	for name := range strings.FieldsSeq(d.Binds) {
-		b := r.named(name)
-		if b == nil || !b.listed {
-			return true
-		}
-	}
-	return false
-}
-
-// named returns the bind of a token, or nil.
-func (r *recovery) named(name string) *recovered {
-	for key, b := range r.binds {
-		if shortName(key) == name {
-			return b
-		}
-	}
-	return nil
+// ids lists what is prepared on the server.
+func (b *recovered) ids(ctx context.Context) (ids []string, err error) {
+	err = b.once(ctx, func(ctx context.Context) (err error) {
+		ids, err = b.e.listPrepared(ctx, b.e.twoPhase(), b.e.commits.conn)
+		return err
+	})
+	return ids, err
 }

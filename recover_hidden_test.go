@@ -97,7 +97,7 @@ func TestRecoverFromAnotherRole(t *testing.T) {
 	owner := newExtension(t, echobun.Config{DatabaseURI: pg.URL(), Binds: echobun.Binds{"auth": {URL: my.URL()}}}, (*Debit)(nil), (*Credit)(nil))
 	ctx, _ := newSession(t, owner)
 	require.NoError(t, owner.CreateAll(ctx))
-	login, tenant := "app_"+pg.Database, `"tenant of `+pg.Database+`"`
+	login, tenant := "app_"+pg.Database, `"'; -- ""of `+pg.Database+`"`
 	for _, query := range []string{
 		"CREATE ROLE " + login + " LOGIN PASSWORD 'secret'", "CREATE ROLE " + tenant, "GRANT " + tenant + " TO " + login,
 		"GRANT ALL ON ALL TABLES IN SCHEMA public TO " + tenant, "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO " + tenant,

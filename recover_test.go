@@ -38,7 +38,11 @@ func TestRecoverLeavesOthersAlone(t *testing.T) {
 	require.NoError(t, s.RunInTx(ctx, inTwoPhases, func(ctx context.Context, tx *echobun.Session) error { return insertAll(ctx, tx, "x") }))
 	home := x.LogHome("")
 
-	left := []string{"by hand", "echobun/other/tx1/" + home + "/~", "echobun/mine/tx2/gone@12345678/~", "echobun/mine/tx3/~@12345678/~", "echobun/mine/tx4/" + home + "/elsewhere", "echobun/mine/t''x/" + home + "/~"}
+	tx := echobun.NewTxID
+	left := []string{
+		"by hand", "echobun/other/" + tx() + "/" + home + "/~", "echobun/mine/" + tx() + "/gone@12345678/~", "echobun/mine/" + tx() + "/~@12345678/~",
+		"echobun/mine/" + tx() + "/" + home + "/elsewhere", "echobun/mine/t''x/" + home + "/~",
+	}
 	for i, id := range left {
 		prepareByHand(t, x, id, "left "+string(rune('a'+i)))
 	}
@@ -48,14 +52,15 @@ func TestRecoverLeavesOthersAlone(t *testing.T) {
 			require.NoError(t, err)
 		}
 	})
-	prepareByHand(t, x, "echobun/mine/tx5/"+home+"/~", "undecided")
-	prepareByHand(t, x, "echobun/mine/tx6/"+home+"/~", "decided")
-	prepareByHand(t, x, "echobun/mine/tx7/"+x.LogHome("auth")+"/~", "pointed")
-	for key, row := range map[string]string{"": "'mine/tx6', 'commit', '~', 0", "auth": "'mine/tx7', 'see " + home + "', '~', 0"} {
+	decided, pointed := tx(), tx()
+	prepareByHand(t, x, "echobun/mine/"+tx()+"/"+home+"/~", "undecided")
+	prepareByHand(t, x, "echobun/mine/"+decided+"/"+home+"/~", "decided")
+	prepareByHand(t, x, "echobun/mine/"+pointed+"/"+x.LogHome("auth")+"/~", "pointed")
+	for key, row := range map[string]string{"": "'mine/" + decided + "', 'commit', '~', 0", "auth": "'mine/" + pointed + "', 'see " + home + "', '~', 0"} {
 		_, err := x.Engines()[key].ExecContext(ctx, "INSERT INTO echobun_commits VALUES ("+row+")")
 		require.NoError(t, err)
 	}
-	_, err := x.Engine().ExecContext(ctx, "INSERT INTO echobun_commits VALUES ('mine/tx7', 'commit', '~', 0)")
+	_, err := x.Engine().ExecContext(ctx, "INSERT INTO echobun_commits VALUES ('mine/"+pointed+"', 'commit', '~', 0)")
 	require.NoError(t, err)
 
 	report, err := x.RecoverPrepared(ctx)
@@ -111,7 +116,7 @@ func TestRecoverBesideATransaction(t *testing.T) {
 		_, err := other.RecoverPrepared(ctx)
 		recovered <- err
 	}()
-	time.Sleep(100 * time.Millisecond) // The claim waits meanwhile.
+	time.Sleep(time.Second) // The claim waits meanwhile: the transaction takes too long to be left alone.
 	close(release)
 	require.NoError(t, <-answer)
 	require.NoError(t, <-recovered)

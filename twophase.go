@@ -117,14 +117,17 @@ func (p *twoPhase) step() (context.Context, context.CancelFunc) {
 
 // prepareAll prepares all participants. Before the first, the decision stands
 // in the coordinator's transaction: whoever recovers waits for its end then.
+// Only after that is word left of where it stands. Who finds such a word, and
+// no decision, can be sure that there will be none once that transaction has
+// ended, however long ago the word was left by whatever clock.
 func (p *twoPhase) prepareAll() error {
 	if err := p.coordinator.logErr; err != nil {
 		return err
 	}
-	if err := p.point(); err != nil {
+	if err := p.record(); err != nil {
 		return err
 	}
-	if err := p.record(); err != nil {
+	if err := p.point(); err != nil {
 		return err
 	}
 	for _, b := range p.participants {
@@ -164,8 +167,14 @@ func (p *twoPhase) pointFrom(b *branch) error {
 	}
 	ctx, cancel := p.step()
 	defer cancel()
-	err := c.insertInto(ctx, c.db(), b.homeName, decision{ID: p.id, Decision: decidedSee + p.home, Binds: p.binds()})
-	if err != nil && !errors.Is(err, ErrUnique) {
+	word := decision{ID: p.id, Decision: decidedSee + p.home, Binds: p.binds()}
+	err := c.insertInto(ctx, nil, b.homeName, word)
+	if errors.Is(err, ErrUnique) { // Another branch has named the same log.
+		if found, _ := c.read(ctx, p.id); found == word {
+			return nil
+		}
+	}
+	if err != nil {
 		c.reopen()
 		return c.impossible(err)
 	}
@@ -177,7 +186,7 @@ func (p *twoPhase) record() error {
 	ctx, cancel := p.step()
 	defer cancel()
 	c := &p.coordinator.e.commits
-	if err := c.insertInto(ctx, p.coordinator.tx, p.home, decision{ID: p.id, Decision: decidedCommit, Binds: p.binds()}); err != nil {
+	if err := c.insertInto(ctx, p.coordinator, p.home, decision{ID: p.id, Decision: decidedCommit, Binds: p.binds()}); err != nil {
 		c.reopen()
 		return c.impossible(err)
 	}

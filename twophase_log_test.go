@@ -145,7 +145,7 @@ func TestTwoPhaseLogHangs(t *testing.T) {
 	b := newCutBank(t)
 	ctx, s := newSession(t, b.x)
 	connect(ctx, t, s)
-	b.proxies[""].Arm(cutproxy.HangReply, "'installation'")
+	b.proxies[""].Arm(cutproxy.HangReply, "installation")
 	first := make(chan error, 1)
 	go func() {
 		first <- transact(ctx, s, &echobun.TxOptions{TwoPhase: true, CommitTimeout: 10 * time.Second}, "first")

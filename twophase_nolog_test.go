@@ -14,7 +14,7 @@ import (
 // and the branch that is left prepared has to name a log that recovery finds.
 func TestTwoPhaseNamesNoLogThatCannotBeKept(t *testing.T) {
 	t.Parallel()
-	for name, marker := range map[string]string{"not made": "create table if not exists echobun_commits", "not read": "'installation'"} {
+	for name, marker := range map[string]string{"not made": "create table if not exists echobun_commits", "not read": "installation"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newCutBank(t)
@@ -50,7 +50,7 @@ func TestTwoPhaseWithoutALogToName(t *testing.T) {
 	b := newCutBank(t)
 	ctx, s := newSession(t, b.x)
 	require.NoError(t, ran(b.sound.Engines()["auth"].ExecContext(ctx, echobun.CommitLogDDL)))
-	b.proxies["auth"].ArmN(-1, cutproxy.DropRequest, "'installation'")
+	b.proxies["auth"].ArmN(-1, cutproxy.DropRequest, "installation")
 	err := s.RunInTx(ctx, inTwoPhases, func(ctx context.Context, tx *echobun.Session) error {
 		if err := ran(tx.NewInsert().Model(&Credit{Name: "none"}).Exec(ctx)); err != nil {
 			return err

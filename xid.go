@@ -25,18 +25,20 @@ func (id xid) String() string {
 }
 
 // parseXID reads an ID that is ours, of whatever application. Others may name
-// theirs as they like, so it must not have a character that ours never have:
-// its parts go into statements.
+// theirs as they like, so each part must be exactly what ours has there: they
+// go into statements.
 func parseXID(s string) (xid, bool) {
 	parts := strings.Split(s, "/")
-	if len(parts) != 5 || parts[0] != xidPrefix || strings.Trim(s, nameCharacters+"/~@") != "" {
+	if len(parts) != 5 || parts[0] != xidPrefix {
 		return xid{}, false
 	}
-	return xid{app: parts[1], tx: parts[2], home: parts[3], bind: parts[4]}, true
+	id := xid{app: parts[1], tx: parts[2], home: parts[3], bind: parts[4]}
+	return id, isShortName(id.app) && isTxID(id.tx) && isLogName(id.home) && isShortName(id.bind)
 }
 
 const (
 	maxShortName   = 24
+	hashedName     = 16 // Digits.
 	nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 )
 
@@ -46,14 +48,30 @@ func shortName(name string) string {
 	if name == "" {
 		return "~"
 	}
-	if len(name) <= maxShortName && strings.Trim(name, nameCharacters) == "" {
+	if isPlainName(name) {
 		return name
 	}
 	sum := sha256.Sum256([]byte(name))
-	return "~" + hex.EncodeToString(sum[:8])
+	return "~" + hex.EncodeToString(sum[:hashedName/2])
 }
 
-var lowerBase32 = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+func isPlainName(s string) bool {
+	return s != "" && len(s) <= maxShortName && strings.Trim(s, nameCharacters) == ""
+}
+
+// isShortName reports whether s is what shortName may have returned.
+func isShortName(s string) bool {
+	hash, hashed := strings.CutPrefix(s, "~")
+	return isPlainName(s) || hashed && (hash == "" || len(hash) == hashedName && strings.Trim(hash, "0123456789abcdef") == "")
+}
+
+// base32Digits are those of the name of a transaction, which has 26.
+const (
+	base32Digits = "0123456789abcdefghijklmnopqrstuv"
+	lenTxID      = 26
+)
+
+var lowerBase32 = base32.NewEncoding(base32Digits).WithPadding(base32.NoPadding)
 
 // newTxID returns the name of a transaction that nobody else uses.
 func newTxID() string {
@@ -61,3 +79,5 @@ func newTxID() string {
 	_, _ = rand.Read(b[:]) // It never fails.
 	return lowerBase32.EncodeToString(b[:])
 }
+
+func isTxID(s string) bool { return len(s) == lenTxID && strings.Trim(s, base32Digits) == "" }

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	sqldriver "database/sql/driver"
 	"encoding/hex"
 	"errors"
@@ -71,13 +72,29 @@ func finishPrepared(ctx context.Context, bc bun.Conn, statement, id string) erro
 	if err != nil {
 		return err
 	}
-	return bc.Raw(func(dc any) error {
+	// Raw, so that the connection knows what was prepared on it; and as a query
+	// of Bun's, so that its hooks see what is sent.
+	_, err = bc.NewRaw(statement+"?", bun.Safe(xid)).Conn(finisher{bc, statement, xid}).Exec(ctx)
+	return err
+}
+
+// A finisher ends a prepared transaction in place of what Bun would send.
+type finisher struct {
+	bun.Conn
+
+	statement, xid string
+}
+
+// ExecContext ends it.
+func (f finisher) ExecContext(ctx context.Context, _ string, _ ...any) (sql.Result, error) {
+	err := f.Raw(func(dc any) error {
 		c, ok := unwrap(dc)
 		if !ok {
 			return fmt.Errorf("mysql: %T is no connection of this driver", dc)
 		}
-		return c.finishXA(ctx, statement, xid)
+		return c.finishXA(ctx, f.statement, f.xid)
 	})
+	return sqldriver.RowsAffected(0), err
 }
 
 // unwrap finds the connection of this package in what is wrapped around it.
@@ -110,7 +127,7 @@ func (mysqlDriver) Prepared(ctx context.Context, bc bun.Conn) (ids []string, err
 		if err := rows.Scan(&format, &gtrid, &bqual, &id); err != nil {
 			return nil, err
 		}
-		if format == formatID {
+		if format == formatID && gtrid == int64(min(len(id), maxGtrid)) { // As quoteID cuts it.
 			ids = append(ids, id)
 		}
 	}

@@ -92,7 +92,19 @@ func (t *tx) mark(ctx context.Context) (mark, error) {
 	if err != nil {
 		return mark{}, err
 	}
-	return mark{xid: string(row[0]), started: string(row[1])}, nil
+	return newMark(string(row[0]), string(row[1])), nil
+}
+
+// markForm is what ids and times are made of.
+var markForm = regexp.MustCompile(`^[0-9. ]*$`)
+
+// newMark returns nothing to find a transaction by if a server, or a function
+// of the user's in front of the server's own, has answered something else.
+func newMark(xid, started string) mark {
+	if !markForm.MatchString(xid) || !markForm.MatchString(started) {
+		return mark{}
+	}
+	return mark{xid: xid, started: started}
 }
 
 // single returns the only row of a query's result. Null is empty there.
@@ -157,10 +169,14 @@ func (c *conn) ask(ctx context.Context, m mark) (string, error) {
 	// question, and there is no time to wait for that.
 	deadline, _ := ctx.Deadline()
 	_ = dc.pgc.Conn().SetDeadline(deadline)
-	row, err := single(context.WithoutCancel(ctx), dc, "select case when "+startedSQL+" = '"+m.started+"'"+
-		" then "+c.functions.status+"('"+m.xid+"') end", 1)
-	if err != nil {
-		return "", err
+	// What one connection has read goes into a question on another as arguments.
+	r := dc.pgc.ExecParams(context.WithoutCancel(ctx), "select case when "+startedSQL+" = $1 then "+c.functions.status+"($2) end",
+		[][]byte{[]byte(m.started), []byte(m.xid)}, nil, nil, nil).Read()
+	if r.Err != nil {
+		return "", r.Err
 	}
-	return string(row[0]), nil
+	if len(r.Rows) != 1 || len(r.Rows[0]) != 1 {
+		return "", errors.New("pgx: unexpected answer about a transaction")
+	}
+	return string(r.Rows[0][0]), nil
 }

@@ -14,6 +14,7 @@ import (
 
 const (
 	codeUndefinedObject       = "42704"
+	codeNotInState            = "55000" // Of a COMMIT PREPARED: somebody else is at it.
 	codeInsufficientPrivilege = "42501"
 
 	maxID        = 128
@@ -69,7 +70,7 @@ func finishPrepared(ctx context.Context, bc bun.Conn, statement, id string) erro
 	if pgErr := serverError(err); pgErr != nil && pgErr.Code == codeInsufficientPrivilege {
 		err = finishAsOwner(ctx, bc, statement, quoted)
 	}
-	if pgErr := serverError(err); pgErr != nil && pgErr.Code == codeUndefinedObject {
+	if pgErr := serverError(err); pgErr != nil && (pgErr.Code == codeUndefinedObject || pgErr.Code == codeNotInState) {
 		return fmt.Errorf("%w: %w", driver.ErrNotPrepared, err)
 	}
 	return err
@@ -79,11 +80,9 @@ func finishPrepared(ctx context.Context, bc bun.Conn, statement, id string) erro
 // prepared, by SET LOCAL ROLE for instance. The connection goes after that, as
 // always when a statement has left something in its session.
 func finishAsOwner(ctx context.Context, bc bun.Conn, statement, quoted string) error {
-	var owner string
-	if err := bc.QueryRowContext(ctx, "SELECT quote_ident(owner) FROM pg_prepared_xacts WHERE gid = "+quoted).Scan(&owner); err != nil {
-		return err
-	}
-	if _, err := bc.ExecContext(ctx, "SET ROLE "+owner); err != nil {
+	// The role's name, which others may have chosen, does not leave the server.
+	const take = "SELECT pg_catalog.set_config('role', owner::text, false) FROM pg_catalog.pg_prepared_xacts WHERE gid = "
+	if _, err := bc.ExecContext(ctx, take+quoted); err != nil {
 		return err
 	}
 	_, err := bc.ExecContext(ctx, statement+quoted)

@@ -200,7 +200,8 @@ func (s *site) requireAgreement(t *testing.T, x *echobun.Extension, v variant, p
 }
 
 // requireNothingLeft asserts that nothing is prepared, and that the logs are
-// empty but for pointers, which are kept for an hour.
+// empty but for words of where a decision is, which are forgotten by a process
+// that has seen them before.
 func requireNothingLeft(t *testing.T, x *echobun.Extension) {
 	t.Helper()
 	for key, db := range x.Engines() {
