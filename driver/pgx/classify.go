@@ -41,6 +41,10 @@ var classes = map[string]driver.Class{
 	"53300": driver.Unavailable,                    // too_many_connections
 }
 
+// codeDatatypeMismatch also says that two columns do not go together, when a
+// table is made.
+const codeDatatypeMismatch = "42804"
+
 // unavailable are the beginnings of codes of a server that is not there:
 // connection exceptions, and operator interventions such as a shutdown.
 var unavailable = []string{classConnection, "57P"}
@@ -100,6 +104,9 @@ func classifyServer(err *pgconn.PgError) driver.Class {
 		if strings.HasPrefix(err.Code, prefix) {
 			class |= driver.Unavailable
 		}
+	}
+	if err.Code == codeDatatypeMismatch && err.Routine == "transformAssignedExpr" {
+		class |= driver.InvalidValue // For a column of another type.
 	}
 	severity := err.SeverityUnlocalized
 	if severity == "" {

@@ -23,7 +23,7 @@ var (
 )
 
 // Describe has describe find the column types of a table's fields, and then
-// cures the fields. To describe, a field of sql.Null[T] is one of T.
+// cures the fields. To describe, a field of [sql.Null] is one of its T.
 func Describe(t *schema.Table, describe func(*schema.Table)) {
 	hidden := unwrapNulls(t)
 	describe(t)
@@ -44,9 +44,18 @@ func cure(f *schema.Field) {
 	case WritesItself(typ):
 	case IsBytes(typ) && isJSON(f):
 		SetAppend(f, appendJSONBytes)
-	case typ.Kind() == reflect.Array && typ.Elem().Kind() == reflect.Uint8 && !reads(typ):
+	case typ.Kind() == reflect.Array && typ.Elem().Kind() == reflect.Uint8 && !Reads(typ):
 		cureByteArray(f)
 	}
+}
+
+// TypeOf returns the type of a field, or what it points to. While its table is
+// described, this is not what the field itself says: see [Describe].
+func TypeOf(f *schema.Field) reflect.Type {
+	if f.IsPtr {
+		return f.StructField.Type.Elem()
+	}
+	return f.StructField.Type
 }
 
 // WritesItself reports whether values of a type, or pointers to them, have a
@@ -56,7 +65,8 @@ func WritesItself(typ reflect.Type) bool {
 	return ptr.Implements(valuerType) || ptr.Implements(appenderType)
 }
 
-func reads(typ reflect.Type) bool { return reflect.PointerTo(typ).Implements(scannerType) }
+// Reads reports whether pointers to a type have a method that reads a value.
+func Reads(typ reflect.Type) bool { return reflect.PointerTo(typ).Implements(scannerType) }
 
 // IsBytes reports whether a type is a slice of bytes. Bun writes JSON that is
 // raw in its own way.

@@ -43,7 +43,7 @@ func unwrapNulls(t *schema.Table) map[*schema.Field]reflect.Type {
 	return hidden
 }
 
-// insideNull returns the T of sql.Null[T] or its like, or nil.
+// insideNull returns the T of a [sql.Null] or its like, or nil.
 func insideNull(typ reflect.Type) reflect.Type {
 	if inside := nullTypes[typ]; inside != nil {
 		return inside
