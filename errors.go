@@ -153,21 +153,16 @@ func (e *ModelError) Unwrap() error { return e.Err }
 // An UnknownBindError is a bind key that has no engine.
 type UnknownBindError struct {
 	Key   string   // The key that was asked for.
-	Known []string // The keys that have an engine, in alphabetical order.
+	Known []string // The keys that have an engine, in alphabetical order. All such errors share it: do not change it.
 }
 
-// Error names the key, the known keys and the configuration field to fill in.
+// Error names the key, some known keys and the configuration field to fill in.
 func (e *UnknownBindError) Error() string {
-	known := make([]string, len(e.Known))
-	for i, key := range e.Known {
-		known[i] = bindName(key)
-	}
 	if e.Key == DefaultBind {
 		return fmt.Sprintf("echobun: no engine for the default bind: set Config.DatabaseURI, or give the model a BindKey (known: %s)",
-			strings.Join(known, ", "))
+			bindNames(e.Known))
 	}
-	return fmt.Sprintf("echobun: no engine for bind %q: add it to Config.Binds (known: %s)",
-		e.Key, strings.Join(known, ", "))
+	return fmt.Sprintf("echobun: no engine for bind %q: add it to Config.Binds (known: %s)", showKey(e.Key), bindNames(e.Known))
 }
 
 // A BindError is the failure of a statement, a transaction or a connection on
@@ -243,4 +238,21 @@ func bindName(key string) string {
 		return "default bind"
 	}
 	return fmt.Sprintf("bind %q", showKey(key))
+}
+
+// maxNames is how many binds a message names; there may be thousands.
+const maxNames = 10
+
+// bindNames is how messages call several binds: the first by name, of the
+// others how many there are.
+func bindNames(keys []string) string {
+	shown := keys[:min(len(keys), maxNames)]
+	names := make([]string, len(shown))
+	for i, key := range shown {
+		names[i] = bindName(key)
+	}
+	if more := len(keys) - len(shown); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }

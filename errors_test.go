@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -345,6 +346,14 @@ func TestErrorTexts(t *testing.T) {
 		{&echobun.ConfigError{Bind: "a", Field: "URL", Err: errFakeStatement}, `echobun: config of bind "a": URL: fakedb: statement says no`},
 		{&echobun.ModelError{Model: "T", Bind: "a", Err: errFakeStatement}, `echobun: model T on bind "a": fakedb: statement says no`},
 		{&echobun.UnknownBindError{Key: "a", Known: []string{"", "b"}}, `echobun: no engine for bind "a": add it to Config.Binds (known: default bind, bind "b")`},
+		{
+			&echobun.UnknownBindError{Key: "z", Known: strings.Split(strings.Repeat("b", 10_000), "")},
+			`echobun: no engine for bind "z": add it to Config.Binds (known: ` + strings.Repeat(`bind "b", `, 10) + `and 9990 more)`,
+		},
+		{
+			&echobun.UnknownBindError{Key: "mysql://u:secret@h/d"},
+			`echobun: no engine for bind "***": add it to Config.Binds (known: )`,
+		},
 		{
 			&echobun.UnknownBindError{Known: []string{"b"}},
 			`echobun: no engine for the default bind: set Config.DatabaseURI, or give the model a BindKey (known: bind "b")`,

@@ -25,6 +25,7 @@ import (
 // [Extension.Close] everything that needs an engine answers [ErrClosed].
 type Extension struct {
 	engines     map[string]*engine // Never changes after New.
+	known       []string           // Its keys, for errors.
 	app         string             // Short name of Config.AppName.
 	logger      *slog.Logger
 	foreignKeys bool
@@ -88,6 +89,7 @@ func New(cfg Config) (*Extension, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
+	x.known = x.keys()
 	return x, nil
 }
 
@@ -173,7 +175,7 @@ func (x *Extension) engine(key string) (*engine, error) {
 	if e, ok := x.engines[key]; ok {
 		return e, nil
 	}
-	return nil, &UnknownBindError{Key: key, Known: x.keys()}
+	return nil, &UnknownBindError{Key: key, Known: x.known}
 }
 
 // String tells how many engines there are, and never what their URLs are.
