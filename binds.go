@@ -82,8 +82,10 @@ type Config struct { //nolint:recvcheck // Printing needs values, reading a poin
 	LeakThreshold time.Duration
 
 	// ForeignKeys makes CreateAll add a foreign key for each belongs-to
-	// relation inside a bind. The References of a [Table] are foreign keys
-	// in any case.
+	// relation inside a bind, but for two kinds by columns of the primary key:
+	// to columns that are no key of the other table, and to a table that leads
+	// back by the same columns. The References of a [Table] are foreign keys in
+	// any case.
 	ForeignKeys bool
 
 	// Logger takes log records. Nil means [slog.Default].

@@ -44,7 +44,8 @@ type engine struct {
 	// The extension's mu protects these; joins is read without it.
 	joins    atomic.Int64 // How many of the extension's join models its dialect knows.
 	prepared map[reflect.Type]bool
-	built    []reflect.Type         // What is prepared, in that order.
+	built    []reflect.Type // What Bun has built for registered models and relations, in that order.
+	isBuilt  map[reflect.Type]bool
 	scratch  *schema.Tables         // Where types are rehearsed; nil until needed.
 	followed map[reflect.Type]bool  // Types in scratch whose relations were rehearsed too.
 	refused  map[reflect.Type]error // Types that Bun could not build in scratch.
@@ -127,6 +128,9 @@ func (e *engine) observe(x *Extension, t *schema.Table) {
 		return
 	}
 	x.prune(e, t)
+	if isJunction(t) {
+		t.IsM2MTable = true // So that Bun's own WithForeignKeys knows too.
+	}
 }
 
 // hooksOf returns the hooks of an engine: the user's, then the observer.

@@ -155,7 +155,7 @@ func (d *declared) foreignKeys(relationKeys bool) []foreignKey {
 		return nil
 	}
 	for _, rel := range relations(d.table) {
-		if rel.References() {
+		if refers(d.table, rel) {
 			keys = append(keys, foreignKey{
 				columns:       fieldNames(rel.BasePKs),
 				parent:        rel.JoinTable.Name,
@@ -165,6 +165,55 @@ func (d *declared) foreignKeys(relationKeys bool) []foreignKey {
 		}
 	}
 	return keys
+}
+
+// refers reports whether a relation of t is a foreign key. Bun's own answer
+// leaves out a belongs-to by columns of the primary key, unless it has met a
+// many-to-many relation over t: it may be a has-one by another name. Where it
+// leads to a key of the other table, and no such relation leads back, it is not.
+func refers(t *schema.Table, rel *schema.Relation) bool {
+	if rel.References() {
+		return true
+	}
+	return rel.Type == schema.BelongsToRelation && isKey(rel.JoinTable, rel.JoinPKs) &&
+		!slices.ContainsFunc(relations(rel.JoinTable), func(back *schema.Relation) bool {
+			return back.Type == schema.BelongsToRelation && back.JoinTable == t &&
+				slices.Equal(back.BasePKs, rel.JoinPKs) && slices.Equal(back.JoinPKs, rel.BasePKs)
+		})
+}
+
+// isJunction reports whether a table has a composite primary key all of whose
+// columns refer to other tables. Bun takes it for one only if a many-to-many
+// relation over it is built first.
+func isJunction(t *schema.Table) bool {
+	referring := make(map[*schema.Field]bool, len(t.PKs))
+	for _, rel := range relations(t) {
+		switch {
+		case rel.Type == schema.HasOneRelation:
+			return false // Bun would make a foreign key of it as well.
+		case rel.Type == schema.BelongsToRelation && isKey(rel.JoinTable, rel.JoinPKs):
+			for _, f := range rel.BasePKs {
+				referring[f] = true
+			}
+		}
+	}
+	return len(t.PKs) > 1 && !slices.ContainsFunc(t.PKs, func(f *schema.Field) bool { return !referring[f] })
+}
+
+// isKey reports whether the fields are a table's primary key, or unique.
+func isKey(t *schema.Table, fields []*schema.Field) bool {
+	if len(fields) == 1 && slices.Contains(t.Unique[""], fields[0]) {
+		return true
+	}
+	if len(fields) != len(t.PKs) {
+		return false
+	}
+	for _, f := range fields {
+		if !slices.Contains(t.PKs, f) {
+			return false
+		}
+	}
+	return len(fields) > 0
 }
 
 // relations returns a table's relations by name, in alphabetical order.

@@ -258,3 +258,89 @@ func TestSchemaQualifiedTables(t *testing.T) {
 	require.Empty(t, cat.tables())
 	require.Empty(t, cat.columns("app.lines"))
 }
+
+// followers is a table between users and themselves that no many-to-many
+// relation leads over, member one that shares its key with its user, and seat
+// one whose key holds a reference and a number of its own.
+type (
+	followUser struct {
+		bun.BaseModel `bun:"table:users"`
+		ID            int64  `bun:",pk,autoincrement"`
+		Name          string `bun:",unique"`
+	}
+	follower struct {
+		bun.BaseModel `bun:"table:followers"`
+		FollowerID    int64       `bun:",pk"`
+		FolloweeID    int64       `bun:",pk"`
+		Follower      *followUser `bun:"rel:belongs-to,join:follower_id=id,on_delete:CASCADE"`
+		Followee      *followUser `bun:"rel:belongs-to,join:followee_id=id,on_delete:CASCADE"`
+	}
+	member struct {
+		bun.BaseModel `bun:"table:members"`
+		UserID        int64       `bun:",pk"`
+		User          *followUser `bun:"rel:belongs-to,join:user_id=id"`
+	}
+	seat struct {
+		bun.BaseModel `bun:"table:seats"`
+		UserName      string      `bun:"type:varchar(255),pk"`
+		Number        int64       `bun:",pk"`
+		User          *followUser `bun:"rel:belongs-to,join:user_name=name"`
+	}
+	// heads and tails lead to each other by their keys: which is the parent is not known.
+	head struct {
+		bun.BaseModel `bun:"table:heads"`
+		ID            int64 `bun:",pk"`
+		Tail          *tail `bun:"rel:belongs-to,join:id=id"`
+	}
+	tail struct {
+		bun.BaseModel `bun:"table:tails"`
+		ID            int64 `bun:",pk"`
+		Head          *head `bun:"rel:belongs-to,join:id=id"`
+	}
+	// whole leads to a part by a column that is no key there.
+	whole struct {
+		bun.BaseModel `bun:"table:wholes"`
+		ID            int64 `bun:",pk"`
+		Part          *part `bun:"rel:belongs-to,join:id=whole_id"`
+	}
+	part struct {
+		bun.BaseModel `bun:"table:parts"`
+		ID            int64 `bun:",pk"`
+		WholeID       int64
+	}
+)
+
+// TestForeignKeysOfPrimaryKeys asserts that a belongs-to by columns of a primary
+// key is a foreign key, where Bun's own answer leaves it out.
+func TestForeignKeysOfPrimaryKeys(t *testing.T) {
+	t.Parallel()
+	models := []any{
+		(*follower)(nil), (*member)(nil), (*seat)(nil), (*followUser)(nil), (*head)(nil), (*tail)(nil), (*whole)(nil), (*part)(nil),
+	}
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newExtension(t, echobun.Config{DatabaseURI: url(t), ForeignKeys: true}, models...)
+			ctx, s := newSession(t, x)
+			require.NoError(t, x.CreateAll(ctx))
+			cat := catalogueOf(t, x.Engines(), "")
+			for table, want := range map[string][]string{
+				"followers": {"followee_id > users(id)", "follower_id > users(id)"},
+				"members":   {"user_id > users(id)"},
+				"seats":     {"user_name > users(name)"},
+				"heads":     {}, "tails": {}, "wholes": {},
+			} {
+				require.ElementsMatch(t, want, cat.foreignKeys(table), table)
+			}
+			for _, orphan := range []any{&follower{FollowerID: 98, FolloweeID: 99}, &member{UserID: 98}, &seat{UserName: "x"}} {
+				_, err := s.NewInsert().Model(orphan).Exec(ctx)
+				require.ErrorIs(t, err, echobun.ErrForeignKey, "%T", orphan)
+			}
+			require.NoError(t, x.DropAll(ctx))
+
+			// Bun's own CREATE TABLE knows of the table between as well.
+			q := x.Engine().NewCreateTable().Model((*follower)(nil)).WithForeignKeys()
+			require.Contains(t, q.String(), "FOREIGN KEY")
+		})
+	}
+}
