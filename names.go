@@ -1,6 +1,7 @@
 package echobun
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strings"
@@ -44,11 +45,24 @@ func shorten(name string) string {
 }
 
 // splitName splits a name into its schema, which may be empty, and the rest.
+// Before a dot it may not: see checkQualified.
 func splitName(name string) (schema, rest string) {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		return name[:i], name[i+1:]
 	}
 	return "", name
+}
+
+// checkQualified returns an error unless name can be that of a table, with or
+// without a schema. A schema that is empty before its dot is no name: it would
+// be taken for none at all.
+func checkQualified(name string) error {
+	schema, rest := splitName(name)
+	err := checkName("table", rest)
+	if schema != "" || rest != name {
+		err = errors.Join(err, checkName("schema", schema))
+	}
+	return err
 }
 
 // fullName returns a table's name with its schema, as Bun takes it.

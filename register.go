@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/dialect/sqltype"
 	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun/driver"
@@ -22,8 +25,10 @@ import (
 // If anything is wrong nothing is registered, and all faults are returned
 // joined, each a [*ModelError]: a bind key that has no engine (it unwraps to
 // [*UnknownBindError]), that is ambiguous or whose method panics; two things
-// with one table name on one bind; what is not a struct; a Table that is not
-// well formed; a reference or a many-to-many table on another bind.
+// with one table name on one bind; what is not a struct, and what Bun cannot
+// build; a Table that is not well formed; a reference or a many-to-many table on
+// another bind; a has-many or many-to-many relation by keys of two Go types,
+// which Bun never finds equal; an autoincrement column that SQLite cannot number.
 //
 // Relations to a model of another bind are taken out of what Bun knows, so
 // that using one fails by name instead of reading a table of the wrong
@@ -214,15 +219,11 @@ func (r *registration) rehearseModel(p *planned) bool {
 		return false
 	}
 
-	schemaName, name := splitName(table.Name)
-	if schemaName != "" {
-		err = checkName("schema", schemaName)
-	}
-	if err = errors.Join(err, checkName("table", name), checkFields(table)); err != nil {
+	if err := errors.Join(checkQualified(table.Name), checkFields(p.e, table)); err != nil {
 		r.fault(p.typ.String(), p.e.key, err)
 		return false
 	}
-	p.name = driver.TableName{Schema: schemaName, Name: name}
+	p.name.Schema, p.name.Name = splitName(table.Name)
 	return r.claim(p)
 }
 
@@ -237,15 +238,34 @@ func (r *registration) rehearseType(e *engine, typ reflect.Type) (*schema.Table,
 	return r.x.rehearse(e, typ)
 }
 
-func checkFields(t *schema.Table) error {
+func checkFields(e *engine, t *schema.Table) error {
 	var errs []error
 	if len(t.Fields) == 0 {
 		errs = append(errs, errors.New("no columns"))
 	}
 	for _, f := range t.Fields {
 		errs = append(errs, checkName("column", f.Name))
+		if e.db.Dialect().Name() == dialect.SQLite {
+			errs = append(errs, checkRowid(t, f))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkRowid returns an error for a column that SQLite would have to number and
+// cannot: it numbers its rowid alone, and Bun leaves AUTOINCREMENT out of
+// anything else without a word. The first INSERT would fail.
+func checkRowid(t *schema.Table, f *schema.Field) error {
+	switch {
+	case !f.AutoIncrement || f.SQLDefault != "":
+		return nil
+	case f.IsPK && len(t.PKs) > 1:
+		return fmt.Errorf("column %q: autoincrement in a composite primary key: SQLite cannot number such rows: "+
+			"make it the only key, or set it yourself and leave autoincrement out", f.Name)
+	case !f.IsPK || !strings.EqualFold(f.CreateTableSQLType, sqltype.Integer):
+		return fmt.Errorf("column %q: autoincrement: SQLite numbers nothing but a primary key of type INTEGER", f.Name)
+	}
+	return nil
 }
 
 // findM2M returns an error unless the table of a many-to-many relation is on e.
@@ -311,8 +331,16 @@ func (r *registration) forget() {
 // the model was used through Bind before and Bun's registry has it half built.
 func (r *registration) commit() error {
 	for _, p := range r.models { // All of them first, for relations lead from one to the next.
-		if err := build(p.e.db, p.typ); err != nil {
-			r.fault(p.label(), p.e.key, fmt.Errorf("it was used through Bind or an engine before it was registered, and Bun cannot build it any more: %w", err))
+		if err := p.e.build(p.typ); err != nil {
+			r.fault(p.label(), p.e.key, err)
+		}
+	}
+	for _, p := range r.models {
+		if len(r.faults) > 0 {
+			break
+		}
+		if err := r.x.prepare(p.e, p.typ); err != nil {
+			r.fault(p.label(), p.e.key, err)
 		}
 	}
 	if len(r.faults) > 0 {
@@ -320,15 +348,14 @@ func (r *registration) commit() error {
 		return errors.Join(r.faults...)
 	}
 
-	for _, p := range r.models {
-		r.x.prepare(p.e, p.typ)
-	}
 	slices.SortFunc(r.claimed, func(a, b *planned) int { return a.turn - b.turn })
 	for _, p := range r.claimed {
 		d := &declared{e: p.e, name: p.name, def: p.def}
 		if p.def != nil {
 			d.table = structTable(p.e, p.def)
 			r.x.routes.addTable(p.original, d)
+			r.x.homes.Store(d.table.Type, p.e) // A hook may ask where the model is that stands for the Table.
+			p.e.setPrepared(d.table.Type)
 		} else {
 			d.table = p.e.db.Table(p.typ)
 		}

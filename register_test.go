@@ -43,6 +43,16 @@ type regBadName struct {
 	ID            int64 `bun:",pk"`
 }
 
+type regEmptySchema struct {
+	bun.BaseModel `bun:"table:.users"`
+	ID            int64 `bun:",pk"`
+}
+
+type regEmptyTable struct {
+	bun.BaseModel `bun:"table:auth."`
+	ID            int64 `bun:",pk"`
+}
+
 type regBadColumn struct {
 	ID int64 `bun:"id-number,pk"`
 }
@@ -158,6 +168,8 @@ func TestRegisterFaults(t *testing.T) {
 		{"ambiguous bind key", []any{(*keyAmbiguous)(nil)}, "echobun_test.keyAmbiguous", "", []string{"ambiguous", "authModel", "metaModel"}},
 		{"a BindKey that panics", []any{(*keyPanics)(nil)}, "echobun_test.keyPanics", "", []string{"panics", "no key today"}},
 		{"a table name that is none", []any{(*regBadName)(nil)}, "echobun_test.regBadName", "", []string{`table name "users;--"`, "only letters"}},
+		{"the empty schema", []any{(*regEmptySchema)(nil)}, "echobun_test.regEmptySchema", "", []string{"schema without a name"}},
+		{"a schema without a table", []any{(*regEmptyTable)(nil)}, "echobun_test.regEmptyTable", "", []string{"table without a name"}},
 		{"a column name that is none", []any{(*regBadColumn)(nil)}, "echobun_test.regBadColumn", "", []string{`column name "id-number"`}},
 		{"a relation by a column that is not there", []any{(*regBadRelation)(nil)}, "echobun_test.regBadRelation", "", []string{"nothing"}},
 		{"a relation of no kind", []any{(*regUnknownRelation)(nil)}, "echobun_test.regUnknownRelation", "", []string{"unknown relation=friend"}},

@@ -1,7 +1,6 @@
 package echobun
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -13,8 +12,8 @@ import (
 
 // Bun builds its description of a type when it first meets it. If that
 // panics, as it does for a many-to-many relation whose table it has not met,
-// the type is broken in that registry for good. So every type with relations
-// is built in a scratch registry first.
+// the type is broken in that registry for good. So every type is built in a
+// registry that can be thrown away first.
 
 // scratchDialect is an engine's dialect with a registry of its own.
 type scratchDialect struct {
@@ -25,18 +24,48 @@ type scratchDialect struct {
 
 func (d *scratchDialect) Tables() *schema.Tables { return d.tables }
 
-// scratchTables returns the engine's scratch registry, made anew with what is
-// registered if the last one was thrown away. It needs the extension's mu.
+// scratchTables returns the engine's scratch registry, made anew if the last
+// one was thrown away. It is built in the order in which Bun has built what the
+// engine's own registry knows: in another one Bun may refuse it, for it wants
+// the table of a many-to-many relation to be there before the models that it
+// joins. It needs the extension's mu.
 func (e *engine) scratchTables() *schema.Tables {
 	if e.scratch != nil {
 		return e.scratch
 	}
-	tables := e.emptyTables()
+	e.scratch, e.followed, e.refused = e.emptyTables(), make(map[reflect.Type]bool), make(map[reflect.Type]error)
 	for _, typ := range e.built {
-		tables.Get(typ)
+		if _, err := buildIn(e.scratch, typ); err != nil {
+			e.refused[typ] = err
+		}
 	}
-	e.scratch, e.followed, e.refused = tables, make(map[reflect.Type]bool), make(map[reflect.Type]error)
 	return e.scratch
+}
+
+// build makes Bun build a type that was rehearsed in the engine's own
+// registry. It needs the extension's mu.
+func (e *engine) build(typ reflect.Type) error {
+	if _, err := buildIn(e.db.Dialect().Tables(), typ); err != nil {
+		return fmt.Errorf("it was used through Bind or an engine before it was registered, and Bun cannot build it any more: %w", err)
+	}
+	if !e.isBuilt[typ] {
+		if e.isBuilt == nil {
+			e.isBuilt = make(map[reflect.Type]bool)
+		}
+		e.isBuilt[typ] = true
+		e.built = append(e.built, typ)
+	}
+	return nil
+}
+
+// buildIn makes Bun build a type, and returns its panic as an error.
+func buildIn(tables *schema.Tables, typ reflect.Type) (table *schema.Table, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			table, err = nil, fmt.Errorf("%v", p)
+		}
+	}()
+	return tables.Get(typ), nil
 }
 
 // emptyTables returns a registry that builds types as the engine's does. It
@@ -53,22 +82,18 @@ func (e *engine) emptyTables() *schema.Tables {
 
 // rehearse builds a type in the scratch registry. After an error the scratch
 // registry must be thrown away, at the latest when x.mu is let go. It needs x.mu.
-func (x *Extension) rehearse(e *engine, typ reflect.Type) (table *schema.Table, err error) {
+func (x *Extension) rehearse(e *engine, typ reflect.Type) (*schema.Table, error) {
 	tables := e.scratchTables()
 	if err := e.refused[typ]; err != nil {
 		return nil, err // Bun would give another answer the second time.
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
-			e.refused[typ] = err
-		}
-	}()
-
-	table = tables.Get(typ)
+	table, err := buildIn(tables, typ)
+	if err != nil {
+		e.refused[typ] = err
+		return nil, err
+	}
 	for _, rel := range relations(table) {
-		var unknown *UnknownBindError
-		if _, err := x.home(rel.JoinTable.Type); err != nil && !errors.As(err, &unknown) {
+		if err := x.checkRelation(e, rel); err != nil {
 			return nil, fmt.Errorf("relation %s: %w", rel.Field.GoName, err)
 		}
 	}
@@ -101,45 +126,77 @@ func (r *registration) rehearseRelations(e *engine, typ reflect.Type) error {
 // prepareAlone rehearses and prepares a type that is not registered. It needs
 // x.mu.
 func (x *Extension) prepareAlone(e *engine, typ reflect.Type) error {
+	if !hasRelations(typ) {
+		// Nothing else can be at fault, and nothing else hangs on it.
+		if _, err := buildIn(e.emptyTables(), typ); err != nil {
+			return err
+		}
+		e.setPrepared(typ)
+		return nil
+	}
+
 	r := registration{x: x}
 	_, err := r.rehearseType(e, typ)
 	if err == nil {
 		err = r.rehearseRelations(e, typ)
 	}
+	if err == nil {
+		err = x.prepare(e, typ)
+	}
 	if err != nil {
 		e.scratch = nil
 		return err
 	}
-	x.prepare(e, typ)
 	x.publishJoins()
 	return nil
 }
 
-// prepare builds a type that was rehearsed, and those that its relations lead
-// to, in the engine's own registry. It needs x.mu.
-func (x *Extension) prepare(e *engine, typ reflect.Type) {
-	if e.prepared[typ] {
-		return
-	}
+// setPrepared remembers that a type can be used on the engine. It needs the
+// extension's mu.
+func (e *engine) setPrepared(typ reflect.Type) {
 	if e.prepared == nil {
 		e.prepared = make(map[reflect.Type]bool)
 	}
 	e.prepared[typ] = true
-	e.built = append(e.built, typ)
+}
 
+// prepare builds a type that was rehearsed, and those that its relations lead
+// to, in the engine's own registry. It needs x.mu.
+func (x *Extension) prepare(e *engine, typ reflect.Type) error {
+	if e.prepared[typ] {
+		return nil
+	}
+	if err := e.build(typ); err != nil {
+		return err
+	}
 	table := e.db.Table(typ)
 	if !e.observed {
 		x.prune(e, table)
 	}
+
+	e.setPrepared(typ) // First, for its relations may lead back here.
+	if err := x.prepareRelations(e, table); err != nil {
+		delete(e.prepared, typ)
+		return err
+	}
+	return nil
+}
+
+func (x *Extension) prepareRelations(e *engine, table *schema.Table) error {
 	for _, rel := range relations(table) {
 		if rel.M2MTable != nil {
-			x.prepare(e, rel.M2MTable.Type)
+			if err := x.prepare(e, rel.M2MTable.Type); err != nil {
+				return err
+			}
 			x.addJoin(joinModel{rel.M2MTable.Name, rel.M2MTable.Type})
 		}
 		if hasRelations(rel.JoinTable.Type) {
-			x.prepare(e, rel.JoinTable.Type)
+			if err := x.prepare(e, rel.JoinTable.Type); err != nil {
+				return fmt.Errorf("relation %s to %s: %w", rel.Field.GoName, rel.JoinTable.Type, err)
+			}
 		}
 	}
+	return nil
 }
 
 // prune takes out a table's relations to models of other binds, so that using
@@ -206,7 +263,7 @@ func buildJoins(db *bun.DB, joins []joinModel) {
 			case lacksTable(tables, m2mTables(join.typ)):
 				waiting = true
 			default:
-				_ = build(db, join.typ)
+				_, _ = buildIn(tables, join.typ)
 			}
 		}
 		if !waiting {
@@ -218,17 +275,6 @@ func buildJoins(db *bun.DB, joins []joinModel) {
 // lacksTable reports whether one of the tables is not in the registry.
 func lacksTable(tables *schema.Tables, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return tables.ByName(name) == nil })
-}
-
-// build makes Bun build a type, and returns its panic as an error.
-func build(db *bun.DB, typ reflect.Type) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
-		}
-	}()
-	db.Table(typ)
-	return nil
 }
 
 // hasRelations reports whether a model may have relations.

@@ -70,12 +70,7 @@ func checkReference(c Column) error {
 		return nil
 	}
 	parent, column := splitName(c.References)
-	parentSchema, parentTable := splitName(parent)
-	err := errors.Join(checkName("table", parentTable), checkName("column", column))
-	if parentSchema != "" {
-		err = errors.Join(err, checkName("schema", parentSchema))
-	}
-	if err != nil {
+	if err := errors.Join(checkQualified(parent), checkName("column", column)); err != nil {
 		return fmt.Errorf("column %q: References %q is not \"table.column\": %w", c.Name, c.References, err)
 	}
 	return nil
