@@ -113,19 +113,14 @@ func givesBindKey(t reflect.Type) bool {
 	return t.Implements(bindKeyerType) || t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(bindKeyerType)
 }
 
+// maxDepth bounds how many pointers and slices are looked through: a type may
+// point to itself, as type P *P does.
+const maxDepth = 32
+
 // indirect returns what t points to, at any number of pointers.
 func indirect(t reflect.Type) reflect.Type {
-	for t.Kind() == reflect.Pointer {
+	for depth := 0; t.Kind() == reflect.Pointer && depth < maxDepth; depth++ {
 		t = t.Elem()
 	}
 	return t
-}
-
-// modelType returns the struct type behind the value of a model: behind
-// pointers and slices of it. Maps and scalars have none.
-func modelType(t reflect.Type) (reflect.Type, bool) {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
-		t = t.Elem()
-	}
-	return t, t.Kind() == reflect.Struct
 }

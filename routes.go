@@ -20,9 +20,10 @@ type routes struct {
 
 // A route is where the queries of a type go.
 type route struct {
-	typ reflect.Type
-	e   *engine
-	err error
+	typ    reflect.Type
+	e      *engine
+	err    error
+	inside bool // The type says nothing, each value does: see routeInside.
 }
 
 // slot returns the place in near of a type, by its address.
@@ -65,12 +66,13 @@ func (x *Extension) route(modelOrTable any) (*engine, error) {
 	return x.routeModel(modelOrTable)
 }
 
-// routeModel returns the engine of a model, or the default one for what is
-// no model.
+// routeModel returns the engine of a model, or the default one for values that
+// are no models. Anything else is an error.
 func (x *Extension) routeModel(model any) (*engine, error) {
 	t := reflect.TypeOf(model)
 	if t == nil {
-		return x.engine(DefaultBind)
+		return nil, &ModelError{Model: "nil", Err: errors.New("an interface without a value is no model: " +
+			"give a *T, a (*T)(nil) or a *[]T, or use Bind for a bind by its key")}
 	}
 	slot := x.routes.slot(t)
 	near := slot.Load()
@@ -79,6 +81,9 @@ func (x *Extension) routeModel(model any) (*engine, error) {
 	}
 
 	found := x.findRoute(t)
+	if found.inside {
+		return x.routeInside(model)
+	}
 	if near == nil && found.err == nil {
 		slot.Store(found)
 	}
@@ -97,21 +102,35 @@ func (x *Extension) findRoute(t reflect.Type) *route {
 	defer x.mu.Unlock()
 
 	found := &route{typ: t}
-	found.e, found.err = x.resolve(t)
+	x.resolve(found)
 	x.routes.types.Store(t, found)
 	return found
 }
 
-// resolve returns the engine of a type. It needs x.mu.
-func (x *Extension) resolve(t reflect.Type) (*engine, error) {
-	typ, ok := modelType(t)
-	if !ok {
-		return x.engine(DefaultBind)
+// resolve finds out where the values of a type go. It needs x.mu.
+func (x *Extension) resolve(r *route) {
+	if r.typ.Implements(bunModelType) {
+		r.inside = true
+		return
 	}
-	if typ == reflect.TypeFor[Table]() {
-		return nil, &ModelError{Model: t.String(), Err: errors.New("a Table is no model: use the builder's Table method")}
+	switch typ := innermost(r.typ); typ.Kind() {
+	case reflect.Interface:
+		r.inside = true
+	case reflect.Struct:
+		r.e, r.err = x.resolveStruct(typ)
+	default:
+		r.e, r.err = x.resolveValue(r.typ, typ)
 	}
+	if r.err == nil && !r.inside {
+		r.err = checkContainers(r.typ, r.e)
+	}
+}
 
+// resolveStruct returns the engine of a struct type. It needs x.mu.
+func (x *Extension) resolveStruct(typ reflect.Type) (*engine, error) {
+	if typ == reflect.TypeFor[Table]() {
+		return nil, &ModelError{Model: typ.String(), Err: errors.New("a Table is no model: use the builder's Table method")}
+	}
 	e, err := x.home(typ)
 	if unknown := (*UnknownBindError)(nil); errors.As(err, &unknown) {
 		return nil, unknown
@@ -119,7 +138,7 @@ func (x *Extension) resolve(t reflect.Type) (*engine, error) {
 	if err != nil {
 		return nil, &ModelError{Model: typ.String(), Err: err}
 	}
-	if hasRelations(typ) && !e.prepared[typ] {
+	if !e.prepared[typ] {
 		if err := x.prepareAlone(e, typ); err != nil {
 			return nil, &ModelError{Model: typ.String(), Bind: e.key, Err: err}
 		}

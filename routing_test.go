@@ -66,65 +66,6 @@ func columnNames(ctx context.Context, t *testing.T, db bun.IDB, table string) []
 	return columns
 }
 
-type routedNote struct {
-	bun.BaseModel `bun:"table:notes"`
-	authModel
-
-	ID   int64 `bun:",pk,autoincrement"`
-	Text string
-}
-
-// TestModelForms asks for one bind by every form of value that has it.
-func TestModelForms(t *testing.T) {
-	t.Parallel()
-	cfg, hooks := sqliteBinds(t, "auth")
-	x := newExtension(t, cfg, (*routedNote)(nil))
-	ctx, db := newSession(t, x)
-	require.NoError(t, x.CreateAll(ctx))
-	hooks["auth"].take()
-
-	ptr := new(routedNote)
-	models := map[string]any{
-		"*T": new(routedNote), "(*T)(nil)": (*routedNote)(nil), "*[]T": new([]routedNote), "*[]*T": new([]*routedNote),
-	}
-	for name, model := range models {
-		n, err := db.NewSelect().Model(model).Count(ctx)
-		require.NoError(t, err, name)
-		require.Zero(t, n)
-		require.Len(t, hooks["auth"].take(), 1, name)
-	}
-	models["T"], models["**T"], models["[]T"], models["[]*T"] = routedNote{}, &ptr, []routedNote{}, []*routedNote{}
-	for name, model := range models {
-		var n int
-		require.NoError(t, db.For(model).QueryRowContext(ctx, "SELECT count(*) FROM notes").Scan(&n), name)
-		require.Len(t, hooks["auth"].take(), 1, name)
-	}
-	require.Empty(t, hooks[""].take(), "nothing went to the default bind")
-
-	for name, model := range map[string]any{"T": routedNote{}, "**T": &ptr} {
-		err := db.NewSelect().Model(model).Scan(ctx)
-		require.Error(t, err, "Bun refuses %s", name)
-	}
-	require.Empty(t, hooks[""].take())
-}
-
-// TestValuesWithoutBind asserts that what is no model is on the default bind.
-func TestValuesWithoutBind(t *testing.T) {
-	t.Parallel()
-	cfg, hooks := sqliteBinds(t, "auth")
-	ctx, db := newSession(t, newExtension(t, cfg))
-
-	for _, dest := range []any{map[string]any{}, &map[string]any{}, &[]map[string]any{}, new(int), "", nil, new([]string)} {
-		_, err := db.For(dest).ExecContext(ctx, "SELECT 1")
-		require.NoError(t, err)
-		require.Len(t, hooks[""].take(), 1, "%T", dest)
-	}
-	row := map[string]any{}
-	require.NoError(t, db.NewSelect().Model(&row).ColumnExpr("1 AS n").Scan(ctx))
-	require.EqualValues(t, 1, row["n"])
-	require.Empty(t, hooks["auth"].take())
-}
-
 type onAuth struct {
 	bun.BaseModel `bun:"table:things"`
 	authModel

@@ -54,8 +54,13 @@ type query[Q any] interface {
 }
 
 // Model returns Bun's builder on the engine of the model, with the model set.
-// The model is a *T, *[]T, *[]*T or (*T)(nil), as in Bun. A map or a scalar
-// destination has no bind of its own: it is on the default bind.
+// The model is a *T, *[]T, *[]*T or (*T)(nil), as in Bun, or a slice of
+// interfaces that hold *T of one type, such as *[]any; one of Bun's own models,
+// as hooks have it, is on the bind of what it is about. A map[string]any, a
+// slice of them and a scalar destination have no bind of their own: they are on
+// the default bind. Anything else is a [*ModelError] when the query runs: a
+// mixture of models, an interface without a value, a slice of interfaces
+// without an element.
 func (b Builder[Q]) Model(model any) Q {
 	e, err := b.s.app.x.routeModel(model)
 	if err != nil {
@@ -149,7 +154,7 @@ func (s *Session) NewCreateIndex() Builder[*bun.CreateIndexQuery] {
 // NewValues returns a VALUES list of the model's rows, on the model's engine,
 // for use in a CTE of a query on the same bind.
 func (s *Session) NewValues(model any) *bun.ValuesQuery {
-	return s.For(model).NewValues(model)
+	return s.door(s.app.x.routeModel(model)).NewValues(model)
 }
 
 // NewRaw returns a raw query on the default bind. Use [Session.Bind] or
@@ -172,19 +177,18 @@ func (s *Session) NewRaw(query string, args ...any) *bun.RawQuery {
 // cancels BEGIN and, in RunInTx, the statements that use it, but never the
 // COMMIT; the end of the app context rolls them back.
 func (s *Session) Bind(key string) bun.IDB {
-	e, err := s.app.x.engine(key)
-	if err != nil {
-		return &failedDB{db: s.app.x.failing, err: err}
-	}
-	e.learnJoins(s.app.x)
-	return s.handle(e)
+	return s.door(s.app.x.engine(key))
 }
 
 // For returns the engine of a model or [*Table] as a [bun.IDB] of this
 // session, as [Session.Bind] does for a key. The model is any form of value
 // that [Builder.Model] takes, a plain T or a **T.
 func (s *Session) For(modelOrTable any) bun.IDB {
-	e, err := s.app.x.route(modelOrTable)
+	return s.door(s.app.x.route(modelOrTable))
+}
+
+// door returns e as a bun.IDB of this session, or one that fails with err.
+func (s *Session) door(e *engine, err error) bun.IDB {
 	if err != nil {
 		return &failedDB{db: s.app.x.failing, err: err}
 	}
