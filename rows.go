@@ -6,6 +6,8 @@ import (
 	"io"
 	"reflect"
 	"time"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // rows are a driver's rows. What a driver's rows don't know about their
@@ -15,6 +17,9 @@ type rows struct {
 	c     *conn
 	query string
 	held  bool // They keep a connection from the pool.
+
+	last    []driver.Value // The row read last, in database/sql's memory.
+	columns []wire.Convert // What makes of its values those of a map; nil if the rows do not go into maps.
 
 	suspect *time.Timer // Of a leak.
 }
@@ -46,7 +51,14 @@ func (r *rows) Columns() []string { return r.inner.Columns() }
 
 func (r *rows) Next(dest []driver.Value) error {
 	err := r.inner.Next(dest)
-	if err == nil || err == io.EOF { //nolint:errorlint // Compared as database/sql does.
+	if err == nil {
+		r.last = dest
+		if r.columns != nil {
+			r.convert(dest)
+		}
+		return nil
+	}
+	if err == io.EOF { //nolint:errorlint // Compared as database/sql does.
 		return err
 	}
 	return r.c.refused(operation(r.query), err)
@@ -82,6 +94,7 @@ func (r *rows) NextResultSet() error {
 	if !ok {
 		return io.EOF
 	}
+	r.last, r.columns = nil, nil
 	err := next.NextResultSet()
 	if errors.Is(err, io.EOF) {
 		return io.EOF
@@ -90,6 +103,12 @@ func (r *rows) NextResultSet() error {
 }
 
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	if i == 0 && r.columns == nil && mapped() {
+		r.toMaps()
+	}
+	if r.columns != nil {
+		return bytesType
+	}
 	if t, ok := r.inner.(driver.RowsColumnTypeScanType); ok {
 		return t.ColumnTypeScanType(i)
 	}

@@ -11,7 +11,8 @@ import (
 
 // A Table declares a database table without a Go struct, as db.Table does in
 // Flask-SQLAlchemy. Give a pointer to it to [Extension.Register] and to the
-// Table method of a [Builder]; rows are maps.
+// Table method of a [Builder]; rows are maps, whose values have the same Go
+// types on every database: see docs/map-rows.md.
 //
 // It is read when it is registered: changing its fields later has no effect.
 // Names must match [A-Za-z_][A-Za-z0-9_$]* and have at most 63 bytes.
