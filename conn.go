@@ -136,6 +136,7 @@ type conn struct {
 
 	era int64 // Of the engine when the connection was begun.
 
+	tx       *tx         // The transaction that is open, if it is not a session's.
 	inTx     bool        // A transaction holds the connection, so its rows do not count.
 	readOnly bool        // It only reads, as it was asked to.
 	branch   *branch     // The transaction, if it is a session's.
@@ -171,7 +172,12 @@ func newConn(e *engine, inner driver.Conn) *conn {
 }
 
 // Unwrap returns the driver package's connection, for [sql.Conn.Raw].
-func (c *conn) Unwrap() driver.Conn { return c.Conn }
+func (c *conn) Unwrap() driver.Conn {
+	if c.mayWork() != nil {
+		c.tx.rollBackNow() // What is done beneath cannot be refused.
+	}
+	return c.Conn
+}
 
 // prepareSession runs one statement of OnConnect.
 func (c *conn) prepareSession(ctx context.Context, query string) error {
@@ -205,7 +211,7 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.mayRun(query); err != nil {
+	if err := cmpError(c.mayWork(), c.mayRun(query)); err != nil {
 		return nil, c.refused(operation(query), err)
 	}
 	start := c.clock()
@@ -233,7 +239,7 @@ func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.mayRun(query); err != nil {
+	if err := cmpError(c.mayWork(), c.mayRun(query)); err != nil {
 		return nil, c.refused(operation(query), err)
 	}
 	start := c.clock()
@@ -250,7 +256,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.mayRun(query); err != nil {
+	if err := cmpError(c.mayWork(), c.mayRun(query)); err != nil {
 		return nil, c.refused(operation(query), err)
 	}
 	inner, err := c.prepare(ctx, query)
@@ -271,6 +277,9 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.mayWork(); err != nil {
+		return nil, c.refused("BEGIN", err)
+	}
 	inner, err := c.begin(ctx, opts)
 	if err != nil {
 		return nil, c.failed(ctx, "BEGIN", err)
@@ -280,6 +289,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	c.e.pool.held.Add(1)
 	t := &tx{inner: inner, c: c}
 	if c.branch == nil { // A session's transaction is suspected as a whole.
+		t.over, c.tx = ctx.Done(), t
 		t.suspect = c.e.suspect("transaction")
 		if c.app = c.e.lifeOf(ctx); c.app != nil {
 			c.app.hold()
@@ -301,6 +311,9 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (driver.Tx, err
 func (c *conn) Ping(ctx context.Context) error {
 	if err := c.e.pool.arrive(ctx); err != nil {
 		return err
+	}
+	if err := c.mayWork(); err != nil {
+		return c.refused("ping", err)
 	}
 	if c.pinger == nil {
 		return nil

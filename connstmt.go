@@ -30,6 +30,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res d
 }
 
 func (s *stmt) exec(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if err := s.c.mayWork(); err != nil {
+		return nil, s.c.refused(operation(s.query), err)
+	}
 	start := s.c.clock()
 	res, err := execStmt(ctx, s.Stmt, args)
 	s.c.timed(start, err)
@@ -49,6 +52,9 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows
 }
 
 func (s *stmt) queryRows(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if err := s.c.mayWork(); err != nil {
+		return nil, s.c.refused(operation(s.query), err)
+	}
 	start := s.c.clock()
 	inner, err := queryStmt(ctx, s.Stmt, args)
 	s.c.timed(start, err)

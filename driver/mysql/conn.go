@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	sqldriver "database/sql/driver"
+	"errors"
 	"fmt"
 	"net"
 
@@ -109,11 +110,17 @@ func (c *conn) Begin() (sqldriver.Tx, error) {
 	return c.BeginTx(context.Background(), sqldriver.TxOptions{})
 }
 
+// errNested is for a BEGIN that the server would take for a COMMIT.
+var errNested = errors.New("mysql: the connection is already in a transaction, begun by a statement: end that first")
+
 // BeginTx starts a transaction. Its COMMIT or ROLLBACK takes no longer than
 // ctx allows, by [wire.CommitTimeout]; the end of ctx does not cut it short.
 func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver.Tx, error) {
 	if b := driver.BranchOf(ctx); b != nil {
 		return c.beginXA(ctx, opts, b)
+	}
+	if c.status.inTx() {
+		return nil, errNested
 	}
 	inner, err := c.inner.BeginTx(ctx, opts)
 	if err != nil {

@@ -80,8 +80,18 @@
 //
 // # Beneath
 //
-// The connection that [database/sql.Conn.Raw] hands out has a method Conn,
-// which returns jackc's *pgx.Conn, for CopyFrom and the like.
+// The connection that [database/sql.Conn.Raw] hands out for an engine of
+// echobun's has a method Unwrap. That returns this package's connection, whose
+// method Conn returns jackc's *pgx.Conn, for CopyFrom and the like:
+//
+//	err := conn.Raw(func(dc any) error {
+//		inner := dc.(interface{ Unwrap() driver.Conn }).Unwrap() // Of database/sql/driver.
+//		pgxConn := inner.(interface{ Conn() *pgx.Conn }).Conn()
+//		// ...
+//	})
+//
+// What is done there is neither watched nor refused, and its errors are pgx's
+// own.
 //
 // Changes of the schema take the transaction-level advisory lock with
 // the key 28538272844248430, which is "echobun" in ASCII.
