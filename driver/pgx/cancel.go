@@ -86,7 +86,7 @@ func (c *canceller) cancel(ctx context.Context, deadline time.Time) {
 		return
 	case <-grace.C:
 	}
-	ctx, stop := context.WithDeadline(ctx, deadline)
+	ctx, stop := context.WithDeadline(wanted(ctx), deadline)
 	defer stop()
 	err := c.pgc.CancelRequest(ctx)
 	c.sent, c.hits = time.Now(), cancelHits

@@ -59,6 +59,7 @@ func newConfig(u *driver.URL, o driver.Options) (*jackc.ConnConfig, error) {
 	if o.TLS != nil {
 		setTLS(cfg, o.TLS)
 	}
+	cfg.DialFunc = hurried(cfg.DialFunc)
 	cfg.BuildContextWatcherHandler = newCanceller
 	return cfg, nil
 }

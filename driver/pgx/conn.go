@@ -73,6 +73,7 @@ func newConn(std *stdlib.Conn) *conn {
 	if !ok {
 		return nil
 	}
+	learnTimeout(pgc)
 	return &conn{
 		stdConn: std, pg: std.Conn(), pgc: pgc, canceller: canceller,
 		socket: newSocket(pgc.Conn()), used: time.Now(),
@@ -129,6 +130,13 @@ func plainValues(args []sqldriver.NamedValue) []any {
 	return values
 }
 
+// Close closes the connection.
+func (c *conn) Close() error {
+	err := c.stdConn.Close()
+	c.hangUp()
+	return err
+}
+
 // Prepare is PrepareContext without a context.
 func (c *conn) Prepare(query string) (sqldriver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
@@ -166,6 +174,7 @@ func (c *conn) Ping(ctx context.Context) error {
 // harmless explains the error of a request that changes nothing, and which may
 // therefore be sent again, on another connection.
 func (c *conn) harmless(ctx context.Context, inTx bool, err error) error {
+	c.hangUp()
 	switch {
 	case !c.pgc.IsClosed() && serverError(err) != nil:
 		return c.canceledOr(ctx, inTx, err)
@@ -188,7 +197,7 @@ func (c *conn) canceledOr(ctx context.Context, inTx bool, err error) error {
 
 // ready says why a statement cannot be sent now.
 func (c *conn) ready(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	if err := ended(ctx); err != nil {
 		return err
 	}
 	if c.canceller.uncertain {
@@ -250,4 +259,5 @@ func (c *conn) kill(ctx context.Context) {
 	_ = c.pgc.Conn().SetDeadline(time.Now().Add(farewell))
 	// A context that ends would be watched, and what is running be cancelled.
 	_ = c.pg.Close(context.WithoutCancel(ctx))
+	c.hangUp()
 }

@@ -93,6 +93,7 @@ func (e *connectError) Unwrap() error { return e.cause }
 
 // dial makes one connection.
 func (c *connector) dial(ctx context.Context) (*conn, error) {
+	ctx = wanted(ctx)
 	dc, err := c.std.Connect(ctx)
 	if c.asks && isRefusedLogin(err) {
 		dc, err = c.std.Connect(ctx) // The password may have changed since it was asked for.
@@ -104,7 +105,7 @@ func (c *connector) dial(ctx context.Context) (*conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("pgx: unexpected type of connection %T", dc), dc.Close())
 	}
-	conn := newConn(std)
+	conn := newConn(std) //nolint:contextcheck // What it learns of contexts, it learns of one that is over.
 	if conn == nil {
 		return nil, errors.Join(errors.New("pgx: connection without canceller"), dc.Close())
 	}

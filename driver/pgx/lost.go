@@ -40,6 +40,9 @@ func (e *canceledError) Error() string { return "pgx: " + e.ctx.Error() + ": " +
 
 func (e *canceledError) Unwrap() []error { return []error{e.ctx, e.cause} }
 
+// As has pgconn know a deadline.
+func (e *canceledError) As(target any) bool { return asTimeout(e.ctx, target) }
+
 // A staleError is a statement that a request to cancel an earlier one has hit.
 type staleError struct {
 	cause error
@@ -62,6 +65,7 @@ type statement struct {
 // that database/sql would answer by sending the statement again comes out only
 // if the server cannot have got it.
 func (c *conn) failed(ctx context.Context, s statement, err error) error {
+	c.hangUp()
 	if pgErr := serverError(err); pgErr != nil && !c.fromPooler(pgErr) {
 		if pgErr.Code == codeQueryCanceled {
 			return c.canceled(ctx, s, err)
@@ -113,7 +117,7 @@ func serverError(err error) *pgconn.PgError {
 func notSent(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		if errors.Is(err, sqldriver.ErrBadConn) {
-			return ctx.Err()
+			return ended(ctx)
 		}
 		return withContext(ctx, err)
 	}

@@ -77,7 +77,7 @@ func TestCommitOfFailedTransaction(t *testing.T) {
 	_, err = tx.ExecContext(t.Context(), "SELECT 1/0")
 	require.Error(t, err)
 	_, err = tx.ExecContext(t.Context(), "SELECT 1")
-	require.Equal(t, driver.DoomsTx, pgxDriver(t).Classify(err), err)
+	require.Zero(t, pgxDriver(t).Classify(err), "a savepoint may heal it: %v", err)
 	err = tx.Commit()
 	require.ErrorIs(t, err, jackc.ErrTxCommitRollback)
 	require.ErrorContains(t, err, "ROLLBACK")

@@ -29,6 +29,9 @@ const (
 	// HangReply lets the server have the bytes, and holds back its answer and
 	// all that follows. The connection stays open until [Proxy.Cut] or the end.
 	HangReply
+	// HangRequest keeps the bytes with the marker from the server, and all that
+	// follows but the end of the connection.
+	HangRequest
 )
 
 const (

@@ -11,6 +11,7 @@ import (
 type pair struct {
 	client, server net.Conn
 	deaf           atomic.Bool // The client gets no more bytes.
+	mute           bool        // Neither does the server. Of the goroutine that forwards to it.
 	doomed         atomic.Bool // Both are reset once the server has answered.
 }
 
@@ -25,7 +26,7 @@ func (c *pair) requests(spring func(*scanner, []byte) (Mode, bool)) {
 				return
 			}
 		}
-		if n > 0 {
+		if n > 0 && !c.mute {
 			_, _ = c.server.Write(b[:n])
 		}
 		if err != nil {
@@ -47,6 +48,8 @@ func (c *pair) fall(m Mode) bool {
 		c.doomed.Store(true)
 		_ = c.server.SetReadDeadline(time.Now().Add(replyLimit))
 	case HangReply:
+	case HangRequest:
+		c.mute = true
 	}
 	return true
 }
