@@ -2,7 +2,9 @@ package echobun_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -477,5 +479,35 @@ func TestLaterRowsKeepTheirValues(t *testing.T) {
 		n, err := db.NewSelect().Model((*defaulted)(nil)).Where("at = ?", at).Count(ctx)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
+	})
+}
+
+// held has fields of an interface type.
+type held struct {
+	ID   int64 `bun:",pk,autoincrement"`
+	Data any   `bun:"type:json,nullzero"`
+	Text any   `bun:"type:text"`
+}
+
+// Bun reads into what an interface holds, and fails for most.
+func TestInterfacesTakeWhatIsRead(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{(*held)(nil)}, func(t *testing.T, x *echobun.Extension) {
+		ctx, db := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		k := func(v string) any { return map[string]any{"k": v} }
+		long := func(s string) string { return strings.Repeat(s, 9000) } // More than drivers read at once.
+		rows := []held{{Data: k("a"), Text: long("a")}, {Text: long("b")}, {Data: k("c"), Text: long("c")}}
+		_, err := db.NewInsert().Model(&rows).Exec(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []any{k("a"), nil, k("c")}, []any{rows[0].Data, rows[1].Data, rows[2].Data})
+
+		require.NoError(t, db.NewSelect().Model(&rows).Order("id DESC").Scan(ctx))
+		require.Equal(t, []any{k("c"), nil, k("a")}, []any{rows[0].Data, rows[1].Data, rows[2].Data})
+		var texts []string
+		for _, row := range rows {
+			texts = append(texts, fmt.Sprintf("%s", row.Text)) // The driver's string, or its bytes.
+		}
+		require.Equal(t, []string{long("c"), long("b"), long("a")}, texts)
 	})
 }

@@ -30,6 +30,7 @@ func (r *Registry) Tables() *schema.Tables { return r.tables }
 // else sees it.
 func (r *Registry) OnTable(t *schema.Table) {
 	fields.Describe(t, r.Dialect.OnTable)
+	replaceInterfaces(t)
 	guardScans(t)
 	if r.observe != nil {
 		r.observe(t)
