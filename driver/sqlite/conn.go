@@ -31,6 +31,7 @@ var (
 	_ sqldriver.ExecerContext      = (*conn)(nil)
 	_ sqldriver.QueryerContext     = (*conn)(nil)
 	_ sqldriver.Pinger             = (*conn)(nil)
+	_ sqldriver.NamedValueChecker  = (*conn)(nil)
 	_ sqldriver.SessionResetter    = (*conn)(nil)
 	_ sqldriver.Validator          = (*conn)(nil)
 )

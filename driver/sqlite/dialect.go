@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"math"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	bundialect "github.com/uptrace/bun/dialect"
@@ -14,9 +17,14 @@ import (
 	"github.com/echobun/echobun/internal/wire"
 )
 
-var errJSONNul = errors.New("sqlite: JSON with a NUL byte (0x00)")
+// Why a value is refused before anything is sent.
+var (
+	errJSONNul  = errors.New("sqlite: JSON with a NUL byte (0x00)")
+	errUnsigned = errors.New("sqlite: an integer beyond 9223372036854775807, which SQLite would make a float of")
+	errYear     = errors.New("sqlite: a time outside of the years 0 to 9999, which SQLite does not know")
+)
 
-// dialect is Bun's, but for texts that Bun would store otherwise than they
+// dialect is Bun's, but for values that Bun would store otherwise than they
 // were given.
 type dialect struct {
 	*sqlitedialect.Dialect
@@ -26,7 +34,7 @@ type dialect struct {
 
 func newDialect() *dialect {
 	d := &dialect{Dialect: sqlitedialect.New()}
-	d.registry = wire.NewRegistry(d.Dialect)
+	d.registry = wire.NewRegistry(describer{d.Dialect})
 	return d
 }
 
@@ -59,6 +67,40 @@ func (d *dialect) AppendString(b []byte, s string) []byte {
 		return d.Dialect.AppendString(b, s)
 	}
 	return appendLiteral(b, []byte(s))
+}
+
+// AppendUint64 appends an integer that SQLite has. A larger one it would store
+// as a float, and no list of rows with that one in it could be read.
+func (*dialect) AppendUint64(b []byte, n uint64) []byte {
+	if n > math.MaxInt64 {
+		return bundialect.AppendError(b, errUnsigned)
+	}
+	return strconv.AppendUint(b, n, 10)
+}
+
+// AppendTime appends a time, and a whole day in UTC as SQLite's date() writes
+// it: a column of days has one text for each, however it is given.
+func (*dialect) AppendTime(b []byte, at time.Time) []byte {
+	at = at.UTC()
+	if year := at.Year(); year < 0 || year > 9999 {
+		return bundialect.AppendError(b, errYear)
+	}
+	b = at.AppendFormat(append(b, '\''), timeFormat(at))
+	return append(b, '\'')
+}
+
+const (
+	dayFormat    = "2006-01-02"
+	momentFormat = "2006-01-02 15:04:05.999999-07:00"
+)
+
+// timeFormat returns the format for a time in UTC. What is below a microsecond
+// is not kept, on any database.
+func timeFormat(at time.Time) string {
+	if h, m, s := at.Clock(); h|m|s == 0 && at.Nanosecond() < int(time.Microsecond) {
+		return dayFormat
+	}
+	return momentFormat
 }
 
 // appendLiteral appends a string literal. The quote is the only character

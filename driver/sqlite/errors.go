@@ -124,6 +124,9 @@ func classify(err error) driver.Class {
 	if _, locked := asType[*lockError](err); locked && (errors.Is(err, errQueue) || isBusy(err)) {
 		class |= driver.Serialization
 	}
+	if errors.Is(err, errYear) {
+		class |= driver.InvalidValue
+	}
 	if _, refers := asType[*referenceError](err); refers {
 		class |= driver.ForeignKey
 	}

@@ -82,6 +82,11 @@ func (s *settings) setPragma(value string) error {
 	}
 }
 
+// plainTimes reports whether times are texts in UTC, as the dialect writes them.
+func (s *settings) plainTimes() bool {
+	return s.open.Get("_time_format") == "sqlite" && s.open.Get("_timezone") == "UTC" && !s.open.Has("_time_integer_format")
+}
+
 func (s *settings) vfs() string       { return s.open.Get("vfs") }
 func (s *settings) memory() bool      { return s.open.Get("mode") == "memory" }
 func (s *settings) sharedCache() bool { return s.open.Get("cache") == "shared" }

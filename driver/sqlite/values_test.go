@@ -182,3 +182,48 @@ func TestTypeNames(t *testing.T) {
 		require.Equal(t, want, namer.TypeName(kind))
 	}
 }
+
+// A day has one text in a column of days, however it is given.
+func TestDays(t *testing.T) {
+	t.Parallel()
+	db := open(t, "sqlite://")
+	run(t, db, "CREATE TABLE x (id INTEGER PRIMARY KEY, day date UNIQUE)")
+	type row struct {
+		bun.BaseModel `bun:"table:x"`
+		ID            int64     `bun:",pk,autoincrement"`
+		Day           time.Time `bun:"type:date"`
+	}
+	day := time.Date(2024, 3, 31, 0, 0, 0, 0, time.UTC)
+	for name, write := range map[string]func() error{
+		"text": func() error { return insertDay(t, db, "2024-03-31") },
+		"time": func() error { return insertDay(t, db, day) },
+		"zone": func() error { return insertDay(t, db, day.In(time.FixedZone("", 7200))) },
+		"map row": func() error {
+			return ran(db.NewInsert().Model(&map[string]any{"day": day}).Table("x").Exec(t.Context()))
+		},
+		"field": func() error { return ran(db.NewInsert().Model(&row{Day: day.Add(23 * time.Hour)}).Exec(t.Context())) },
+		"bound": func() error { return ran(db.DB.ExecContext(t.Context(), "INSERT INTO x (day) VALUES (?)", day)) },
+	} {
+		run(t, db, "DELETE FROM x")
+		require.NoError(t, write(), name)
+		for _, form := range []any{"2024-03-31", day} {
+			n, err := db.NewSelect().Table("x").Where("day = ?", form).Count(t.Context())
+			require.NoError(t, err)
+			require.EqualValues(t, 1, n, "%s, looked for as %T", name, form)
+			err = insertDay(t, db, form)
+			require.Equal(t, driver.Unique, lite().Classify(err), name)
+		}
+		var got row
+		require.NoError(t, db.NewSelect().Model(&got).Scan(t.Context()))
+		require.Equal(t, day, got.Day, name)
+	}
+	_, err := db.DB.ExecContext(t.Context(), "INSERT INTO x (day) VALUES (?)", day.AddDate(9000, 0, 0))
+	require.Equal(t, driver.InvalidValue, lite().Classify(err), "%v", err)
+}
+
+func insertDay(t *testing.T, db *bun.DB, day any) error {
+	t.Helper()
+	return ran(db.NewRaw("INSERT INTO x (day) VALUES (?)", day).Exec(t.Context()))
+}
+
+func ran[T any](_ T, err error) error { return err }
