@@ -208,11 +208,15 @@ func (e *engine) overtaken(err error) error {
 
 // connectError is wrap for the opening of a connection, for which nothing of
 // the application's has been sent yet. A server that refuses a login is out of
-// reach as well, and so is one that nobody knows the password of.
+// reach as well, and so is one that nobody knows the password of; one that does
+// not take a parameter of the URL is not.
 func (e *engine) connectError(op string, err error) *BindError {
 	bindErr := &BindError{Bind: e.key, Op: op, Err: err, class: e.classify(err) &^ driver.OutcomeUnknown}
 	lost := op == opConnect || wire.IsOutcomeUnknown(err) || errors.Is(err, context.DeadlineExceeded)
-	if lost && !errors.Is(err, context.Canceled) {
+	switch {
+	case wire.IsRefusedParameter(err):
+		bindErr.class &^= driver.Unavailable
+	case lost && !errors.Is(err, context.Canceled):
 		bindErr.class |= driver.Unavailable
 	}
 	return bindErr

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,6 +118,9 @@ func (c *connector) connect(ctx context.Context) (*conn, error) {
 		return cn, nil
 	}
 	err = named(err)
+	if refusesParameter(err) {
+		err = wire.RefusedParameter(err)
+	}
 	if limited.Err() != nil && ctx.Err() == nil {
 		// The caller's context has not ended, so the error must not look so.
 		err = fmt.Errorf("no connection within %v: %w", c.settings.connectTimeout, os.ErrDeadlineExceeded)
@@ -128,6 +132,14 @@ func (c *connector) connect(ctx context.Context) (*conn, error) {
 func isRefusedLogin(err error) bool {
 	var server *gomysql.MySQLError
 	return errors.As(err, &server) && server.Number == errLoginRefused
+}
+
+// refusesParameter reports whether the server knows no system variable of a
+// parameter's name, or not such a value, or lets nobody or not everybody set it
+// for a session.
+func refusesParameter(err error) bool {
+	var server *gomysql.MySQLError
+	return errors.As(err, &server) && slices.Contains([]uint16{1193, 1227, 1229, 1231, 1232, 1238, 1273}, server.Number)
 }
 
 // named gives the error of a connection that broke before anything was written

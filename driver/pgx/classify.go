@@ -82,6 +82,8 @@ func classifyOwn(err error) (driver.Class, bool) {
 		stale   *staleError
 	)
 	switch {
+	case wire.IsRefusedParameter(err):
+		return 0, true // The server is there.
 	case errors.As(err, &connect):
 		return driver.Unavailable, true
 	case errors.As(err, &lost) && errors.Is(err, context.Canceled):

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	jackc "github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -99,7 +100,11 @@ func (c *connector) dial(ctx context.Context) (*conn, error) {
 		dc, err = c.std.Connect(ctx) // The password may have changed since it was asked for.
 	}
 	if err != nil {
-		return nil, &connectError{cause: withoutPassword(err)}
+		err = withoutPassword(err)
+		if refusesParameter(err) {
+			err = wire.RefusedParameter(err)
+		}
+		return nil, &connectError{cause: err}
 	}
 	std, ok := dc.(*stdlib.Conn)
 	if !ok {
@@ -116,6 +121,20 @@ func (c *connector) dial(ctx context.Context) (*conn, error) {
 	}
 	c.warn(conn.pgc.Conn())
 	return conn, nil
+}
+
+// refusesParameter reports whether the server, or PgBouncer before it, does not
+// know a setting that is to be made for the session, or not such a value.
+func refusesParameter(err error) bool {
+	var server *pgconn.PgError
+	if !errors.As(err, &server) {
+		return false
+	}
+	switch server.Code {
+	case "42704", "22023", "55P02":
+		return true
+	}
+	return server.Code == "08P01" && strings.Contains(server.Message, "startup parameter")
 }
 
 // isRefusedLogin reports whether the server has refused user or password.
