@@ -17,11 +17,14 @@ const DefaultBind = ""
 // DatabaseURI or an entry of Binds is required.
 //
 // It reads from JSON and YAML, with the snake_case of its fields as keys or in
-// Flask-SQLAlchemy's words, and from the environment with [ConfigFromEnv].
+// Flask-SQLAlchemy's words (of a whole app.config, the keys of Flask and of its
+// usual extensions are left alone), and from the environment with [ConfigFromEnv].
 // Logger, and the fields TLS, Credentials, Hooks and DB of [EngineOptions], can only be set
 // in Go. However it is printed, logged or marshalled, the passwords in its URLs
-// show as ***; but fmt does not ask for that when it prints a struct that holds
-// a Config in an unexported field.
+// show as ***. There are two exceptions, since a URL here is plain text and fmt
+// asks no method then: a Config in an unexported field of a struct that is
+// printed, and the mistakes that go vet finds, %p and a %w out of place. A
+// password from [EngineOptions.Credentials] is out of fmt's reach in any case.
 //
 // [New] does not modify it, and later changes to it have no effect.
 type Config struct { //nolint:recvcheck // Printing needs values, reading a pointer.
@@ -121,7 +124,8 @@ type Binds map[string]EngineOptions //nolint:recvcheck // As Config.
 type EngineOptions struct { //nolint:recvcheck // As Config.
 	// URL is the database's, in the grammar of
 	// [github.com/echobun/echobun/driver.ParseURL]:
-	// "postgresql://user:password@host:5432/name", "sqlite:///file.db".
+	// "postgresql://user:password@host:5432/name", "sqlite:///file.db". What
+	// [Config] says of passwords that are printed holds for it.
 	URL string
 
 	// MaxOpenConns is the largest number of connections at a time.
@@ -129,7 +133,8 @@ type EngineOptions struct { //nolint:recvcheck // As Config.
 	MaxOpenConns int
 
 	// MaxIdleConns is how many connections are kept when nobody uses them; it
-	// must not be more than MaxOpenConns. Default: MaxOpenConns. Negative
+	// must not be more than MaxOpenConns, and from Config.Defaults it is as many
+	// as the bind's own MaxOpenConns allows. Default: MaxOpenConns. Negative
 	// means no limit.
 	MaxIdleConns int
 

@@ -83,7 +83,7 @@ func (cfg *Config) decode(v any) error {
 	if v == nil {
 		return nil
 	}
-	out, d := *cfg, decoder{whole: "Config"}
+	out, d := *cfg, decoder{whole: wholeConfig}
 	d.object(v, d.configKeys(&out))
 	if err := d.err(); err != nil {
 		return err
@@ -111,6 +111,9 @@ func (o *EngineOptions) decode(v any) error {
 	*o = out
 	return nil
 }
+
+// wholeConfig is what is read if it is all of a Config.
+const wholeConfig = "Config"
 
 // A decoder reads a configuration from what JSON or YAML made of its text, and
 // collects the mistakes.
@@ -259,6 +262,7 @@ func (d *decoder) object(v any, keys []keyReader) map[string]bool {
 	for _, m := range members {
 		i := slices.IndexFunc(keys, func(k keyReader) bool { return slices.Contains(k.names, m.name) })
 		switch {
+		case i < 0 && d.whole == wholeConfig && isFlasks(m.name):
 		case i < 0:
 			d.fail(d.prefix+showKey(m.name), unknownKey(m.name, keys))
 		case m.value == nil:
@@ -275,7 +279,7 @@ func (d *decoder) object(v any, keys []keyReader) map[string]bool {
 }
 
 func (d *decoder) wanted() string {
-	if d.whole == "Config" {
+	if d.whole == wholeConfig {
 		return "an object"
 	}
 	return "a URL or an object of options"

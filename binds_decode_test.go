@@ -125,6 +125,12 @@ func TestConfigKeys(t *testing.T) {
 			echobun.Config{DatabaseURI: "a://", EngineOptions: echobun.EngineOptions{LogStatements: &no}, LogStatements: true, RecordQueries: true},
 		},
 		{
+			"a whole app.config", `{"DEBUG": true, "SECRET_KEY": "x", "SESSION_COOKIE_NAME": "s", "PERMANENT_SESSION_LIFETIME": 2678400,
+				"MAX_CONTENT_LENGTH": null, "JSON_SORT_KEYS": false, "MAIL_SERVER": "m", "WTF_CSRF_ENABLED": {"a": [1]},
+				"SQLALCHEMY_DATABASE_URI": "a://", "SQLALCHEMY_TRACK_MODIFICATIONS": false}`,
+			echobun.Config{DatabaseURI: "a://"},
+		},
+		{
 			"nulls", `{"database_uri": null, "engine_options": null, "binds": null, "defaults": null, "instance_path": null,
 				"echo": null, "foreign_keys": null, "SQLALCHEMY_DATABASE_URI": "a://"}`,
 			echobun.Config{DatabaseURI: "a://"},

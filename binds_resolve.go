@@ -25,6 +25,8 @@ type resolved struct {
 	key  string
 	opts EngineOptions // Defaults applied, unless it has a DB.
 	url  *driver.URL   // Nil if opts has a DB.
+
+	urlField string // The field that the URL is from.
 }
 
 // resolve checks cfg and decides what holds for each bind. The default bind
@@ -98,7 +100,7 @@ func (r *resolver) bind(key string) resolved {
 		})}
 	}
 
-	opts = inherit(opts, r.cfg.Defaults)
+	opts = inherit(opts, r.cfg.Defaults.cappedFor(opts))
 	u, err := lookupURL(opts.URL)
 	if err != nil {
 		r.fail(key, field, err)
@@ -107,7 +109,7 @@ func (r *resolver) bind(key string) resolved {
 	}
 	opts = applyDefaults(opts, u.Scheme)
 	r.checkOptions(key, opts)
-	return resolved{key: key, opts: opts, url: u}
+	return resolved{key: key, opts: opts, url: u, urlField: field}
 }
 
 // defaultBind merges what Config says of the default bind in three places. The
@@ -252,6 +254,15 @@ func inherit(opts, base EngineOptions) EngineOptions {
 		opts.LogStatements = &log
 	}
 	return opts
+}
+
+// cappedFor returns the options as defaults for those of a bind: no more
+// connections are kept than the bind allows, as database/sql has it.
+func (o EngineOptions) cappedFor(bind EngineOptions) EngineOptions {
+	if bind.MaxOpenConns > 0 && o.MaxIdleConns > bind.MaxOpenConns {
+		o.MaxIdleConns = bind.MaxOpenConns
+	}
+	return o
 }
 
 // applyDefaults fills in what neither the bind nor Config.Defaults says.

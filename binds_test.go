@@ -170,6 +170,43 @@ func TestResolveNamedBinds(t *testing.T) {
 	require.Equal(t, echobun.DefaultBind, binds[0].Key, "the default bind comes first")
 }
 
+// Of what Defaults say of idle connections, a bind takes as much as it has
+// connections; what it says itself must fit.
+func TestResolveCapsIdleConns(t *testing.T) {
+	t.Parallel()
+	registerIdle()
+
+	binds, err := echobun.Config{
+		DatabaseURI:   "idle://h",
+		EngineOptions: echobun.EngineOptions{MaxOpenConns: 5},
+		Binds:         echobun.Binds{"none": {URL: "idle://h", MaxOpenConns: -1}, "other": {URL: "idle://h"}},
+		Defaults:      echobun.EngineOptions{MaxOpenConns: 30, MaxIdleConns: 20},
+	}.Resolve()
+	require.NoError(t, err)
+	for i, want := range []int{5, 20, 20} {
+		require.Equal(t, want, binds[i].Options.MaxIdleConns, binds[i].Key)
+	}
+
+	_, err = echobun.Config{
+		DatabaseURI: "idle://h", EngineOptions: echobun.EngineOptions{MaxOpenConns: 5, MaxIdleConns: 6},
+	}.Resolve()
+	require.Equal(t, "MaxIdleConns", onlyFault(t, err).Field)
+}
+
+// What a driver finds wrong with a URL is told of the field that it is from.
+func TestDriverFaultsNameTheField(t *testing.T) {
+	t.Parallel()
+	const bad = "postgresql://h/d?sslmode=sometimes"
+	for field, cfg := range map[string]echobun.Config{
+		"DatabaseURI":       {DatabaseURI: bad},
+		"EngineOptions.URL": {EngineOptions: echobun.EngineOptions{URL: bad}},
+		"URL":               {Binds: echobun.Binds{"": {URL: bad}}},
+	} {
+		_, err := echobun.New(cfg)
+		require.Equal(t, field, onlyFault(t, err).Field, "%v", err)
+	}
+}
+
 func TestResolveDefaultsByDialect(t *testing.T) {
 	t.Parallel()
 

@@ -80,7 +80,7 @@ func New(cfg Config) (*Extension, error) {
 	for i, r := range binds {
 		e, err := openEngine(x, r, cfg)
 		if err != nil {
-			faults = append(faults, &ConfigError{Bind: r.key, Field: faultyField(err), Err: err})
+			faults = append(faults, &ConfigError{Bind: r.key, Field: r.faultyField(err), Err: err})
 			continue
 		}
 		e.index = i
@@ -93,12 +93,13 @@ func New(cfg Config) (*Extension, error) {
 	return x, nil
 }
 
-// faultyField returns the field of EngineOptions that a driver does not want.
-func faultyField(err error) string {
+// faultyField returns the field that a driver does not want: that of the
+// credentials, or that which the URL is from.
+func (r resolved) faultyField(err error) string {
 	if errors.Is(err, driver.ErrNoCredentials) {
 		return "Credentials"
 	}
-	return "URL"
+	return cmp.Or(r.urlField, "URL")
 }
 
 // Engine returns the engine of the default bind, or nil if there is none.

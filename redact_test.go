@@ -2,6 +2,7 @@ package echobun_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -71,6 +72,42 @@ func TestConfigShowsNoPassword(t *testing.T) {
 			slog.New(slog.NewTextHandler(&log, nil)).Info("m", "v", v)
 			require.NotContains(t, log.String(), marker)
 		})
+	}
+}
+
+// TestNothingMadeOfAConfigShowsPasswords prints what New makes of a Config, with
+// all verbs, also those that fit nothing: fmt asks no method then.
+func TestNothingMadeOfAConfigShowsPasswords(t *testing.T) {
+	t.Parallel()
+
+	cfg := echobun.Config{
+		DatabaseURI: "postgresql://u:s3cr3t@127.0.0.1:1/d?sslpassword=s3cr3t",
+		Binds: echobun.Binds{
+			"auth": {URL: "mysql://u:s3cr3t@127.0.0.1:1/d"},
+			"log":  {URL: sqliteURL(t), OnConnect: []string{"SELECT 's3cr3t'"}},
+			"key": {URL: "postgresql://127.0.0.1:1/d", Credentials: func(context.Context) (user, password string, err error) {
+				return "u", "s3cr3t", nil
+			}},
+		},
+	}
+	x := newExtension(t, cfg)
+	ctx, s := newSession(t, x)
+	down := ran(s.Bind("auth").ExecContext(ctx, "SELECT 1"))
+	require.Error(t, down)
+	type held struct {
+		x    *echobun.Extension
+		any  any
+		list []any
+	}
+	values := []any{x, s, s.Bind("auth"), x.Engines(), x.Metadatas(), down, ctx, held{x, s, []any{down}}, x.Health(t.Context()), cfg.Binds["key"].Credentials}
+	for _, v := range values {
+		for verb := byte('A'); verb <= 'z'; verb++ {
+			for _, flags := range []string{"", "+", "#"} {
+				format := "%" + flags + string(verb)
+				require.NotContains(t, fmt.Sprintf(format, v), marker, "%s of %T", format, v)
+				require.NotContains(t, fmt.Errorf(format, v).Error(), marker, "%s of %T", format, v)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -13,17 +14,59 @@ import (
 //
 //	dialect[+driver]://user:password@host:port/database?key=value
 //
-// However a URL is printed, logged or marshalled, its password shows as ***.
-// A URL is safe for concurrent use as long as nobody changes it.
-type URL struct {
+// However a URL is printed, logged or marshalled, also as a part of something
+// else, its password shows as *** or not at all, and so do the parameters that
+// look like secrets: [URL.Password] and [URL.Parameters] have them.
+// A URL is safe for concurrent use as long as nobody changes it, and a copy is
+// one of its own, but for Query.
+type URL struct { //nolint:recvcheck // Printing needs values, SetPassword a pointer.
 	Scheme   string     // Kind of database: "postgresql", "mysql", "sqlite" or a third party's.
 	Driver   string     // What follows "+" in the scheme. Empty: the scheme's own driver.
 	User     string     // Decoded. Empty if there is none.
-	Password string     // Decoded. Empty if there is none.
 	Host     string     // As written, IPv6 without its brackets. Empty if there is none.
 	Port     int        // Zero if there is none.
 	Database string     // Decoded, without the "/" before it: "/srv/x.db" for sqlite:////srv/x.db.
-	Query    url.Values // Decoded. Parameters without a value are left out.
+	Query    url.Values // Parameters but for secrets, decoded. Those without a value are left out.
+
+	secrets func() secrets // Nil if there are none.
+}
+
+// secrets are what fmt must not get to. It does not ask the methods of what is
+// in an unexported field, nor those of anything with %p or a %w out of place,
+// and with a verb that fits nothing it follows pointers. It calls no functions.
+type secrets struct {
+	password   string
+	parameters url.Values
+}
+
+func (s secrets) hidden() func() secrets { return func() secrets { return s } }
+
+// Password returns the password, decoded. It is empty if there is none.
+func (u URL) Password() string {
+	if u.secrets == nil {
+		return ""
+	}
+	return u.secrets().password
+}
+
+// SetPassword gives the URL another password, not those that are copies of it.
+func (u *URL) SetPassword(password string) {
+	s := secrets{password: password}
+	if u.secrets != nil {
+		s.parameters = u.secrets().parameters
+	}
+	u.secrets = s.hidden()
+}
+
+// Parameters returns all parameters, decoded: those of Query and those that
+// look like secrets, such as sslpassword, in a map of the caller's own.
+func (u URL) Parameters() url.Values {
+	all := make(url.Values, len(u.Query))
+	maps.Copy(all, u.Query)
+	if u.secrets != nil {
+		maps.Copy(all, u.secrets().parameters)
+	}
+	return all
 }
 
 // schemeAliases maps other names of a kind of database to the one that drivers
@@ -37,6 +80,8 @@ var schemeAliases = map[string]string{
 // host or a port may be a piece of a password.
 var (
 	errNoScheme   = errors.New(`driver: URL does not start with a scheme: write "dialect://..." or "dialect+driver://..."`)
+	errQuotes     = errors.New("driver: URL is in quotation marks, which belong to a shell or a file: leave them out")
+	errSpace      = errors.New("driver: space before URL: remove it")
 	errControl    = errors.New("driver: control character in URL (a line break at its end?): write it percent-encoded")
 	errSpaceAtEnd = errors.New("driver: space at the end of URL: remove it, or write %20 if it belongs to the name")
 	errNUL        = errors.New("driver: NUL (%00) in URL")
@@ -97,11 +142,26 @@ func ParseURL(s string) (*URL, error) {
 	if u.Query, err = parseQuery(query); err != nil {
 		return nil, err
 	}
-	u.User, u.Password, u.Database = unquote(user), unquote(password), unquote(database)
+	u.User, u.Database = unquote(user), unquote(database)
+	u.hide(unquote(password))
 	if hasNUL(u) {
 		return nil, errNUL
 	}
 	return u, nil
+}
+
+// hide puts the password, and what looks like one in Query, out of sight.
+func (u *URL) hide(password string) {
+	hidden := make(url.Values)
+	for key, values := range u.Query {
+		if secretKey(key) {
+			hidden[key] = values
+			delete(u.Query, key)
+		}
+	}
+	if password != "" || len(hidden) > 0 {
+		u.secrets = secrets{password: password, parameters: hidden}.hidden()
+	}
 }
 
 // checkCharacters refuses what comes from a file read carelessly.
@@ -111,6 +171,12 @@ func checkCharacters(s string) error {
 	}
 	if strings.HasSuffix(s, " ") {
 		return errSpaceAtEnd
+	}
+	if strings.HasPrefix(s, " ") {
+		return errSpace
+	}
+	if strings.HasPrefix(s, "'") || strings.HasPrefix(s, `"`) {
+		return errQuotes
 	}
 	return nil
 }
@@ -291,10 +357,10 @@ func unquote(s string) string {
 // hasNUL reports whether there is a NUL in u. No server takes one in a name or
 // a password, and some code would cut the text there.
 func hasNUL(u *URL) bool {
-	for key, values := range u.Query {
+	for key, values := range u.Parameters() {
 		if strings.Contains(key+strings.Join(values, ""), "\x00") {
 			return true
 		}
 	}
-	return strings.Contains(u.User+u.Password+u.Database, "\x00")
+	return strings.Contains(u.User+u.Password()+u.Database, "\x00")
 }

@@ -22,9 +22,9 @@ func (u URL) String() string {
 		b.WriteString("+" + u.Driver)
 	}
 	b.WriteString("://")
-	if u.User != "" || u.Password != "" {
+	if u.User != "" || u.Password() != "" {
 		b.WriteString(quote(u.User, ""))
-		if u.Password != "" {
+		if u.Password() != "" {
 			b.WriteString(":" + mask)
 		}
 		b.WriteByte('@')
@@ -74,8 +74,9 @@ func (u URL) LogValue() slog.Value {
 
 func (u URL) writeQuery(b *strings.Builder) {
 	separator := byte('?')
-	for _, key := range slices.Sorted(maps.Keys(u.Query)) {
-		for _, value := range u.Query[key] {
+	all := u.Parameters()
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		for _, value := range all[key] {
 			b.WriteByte(separator)
 			separator = '&'
 			b.WriteString(quote(key, ""))

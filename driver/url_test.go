@@ -2,10 +2,12 @@ package driver_test
 
 import (
 	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -22,67 +24,67 @@ func TestParseURL(t *testing.T) {
 	tests := []struct {
 		name string
 		in   string
-		want driver.URL
+		want parts
 		text string // What it prints as.
 	}{
 		{
 			"all parts", "postgresql+psycopg2://scott:tiger@db.example.org:5433/app?sslmode=require&a=1&a=2",
-			driver.URL{
+			parts{
 				Scheme: "postgresql", Driver: "psycopg2", User: "scott", Password: "tiger", Host: "db.example.org",
 				Port: 5433, Database: "app", Query: url.Values{"sslmode": {"require"}, "a": {"1", "2"}},
 			},
 			"postgresql+psycopg2://scott:***@db.example.org:5433/app?a=1&a=2&sslmode=require",
 		},
-		{"alias postgres", "postgres://h/db", driver.URL{Scheme: "postgresql", Host: "h", Database: "db"}, "postgresql://h/db"},
+		{"alias postgres", "postgres://h/db", parts{Scheme: "postgresql", Host: "h", Database: "db"}, "postgresql://h/db"},
 		{
 			"alias mariadb", "mariadb+pymysql://h/db",
-			driver.URL{Scheme: "mysql", Driver: "pymysql", Host: "h", Database: "db"},
+			parts{Scheme: "mysql", Driver: "pymysql", Host: "h", Database: "db"},
 			"mysql+pymysql://h/db",
 		},
-		{"unknown scheme kept", "Post_gres9://h", driver.URL{Scheme: "Post_gres9", Host: "h"}, "Post_gres9://h"},
+		{"unknown scheme kept", "Post_gres9://h", parts{Scheme: "Post_gres9", Host: "h"}, "Post_gres9://h"},
 
 		{
 			"escaped password", "mysql://u%40x:p%40s%2Fs%3a+%C3%A9@h/d",
-			driver.URL{Scheme: "mysql", User: "u@x", Password: "p@s/s:+é", Host: "h", Database: "d"},
+			parts{Scheme: "mysql", User: "u@x", Password: "p@s/s:+é", Host: "h", Database: "d"},
 			"mysql://u%40x:***@h/d",
 		},
 		{
 			"bare percent", "mysql://u:p%ss%@h/d%zz%4",
-			driver.URL{Scheme: "mysql", User: "u", Password: "p%ss%", Host: "h", Database: "d%zz%4"},
+			parts{Scheme: "mysql", User: "u", Password: "p%ss%", Host: "h", Database: "d%zz%4"},
 			"mysql://u:***@h/d%25zz%254",
 		},
 		{
 			"odd password", "postgresql://u:p/s?s#: s@h/db",
-			driver.URL{Scheme: "postgresql", User: "u", Password: "p/s?s#: s", Host: "h", Database: "db"},
+			parts{Scheme: "postgresql", User: "u", Password: "p/s?s#: s", Host: "h", Database: "db"},
 			"postgresql://u:***@h/db",
 		},
 		{
 			"password of digits", "postgresql://u:1234@h/db",
-			driver.URL{Scheme: "postgresql", User: "u", Password: "1234", Host: "h", Database: "db"},
+			parts{Scheme: "postgresql", User: "u", Password: "1234", Host: "h", Database: "db"},
 			"postgresql://u:***@h/db",
 		},
-		{"empty password", "mysql://u:@h/d", driver.URL{Scheme: "mysql", User: "u", Host: "h", Database: "d"}, "mysql://u@h/d"},
-		{"no user", "mysql://:pw@h/d", driver.URL{Scheme: "mysql", Password: "pw", Host: "h", Database: "d"}, "mysql://:***@h/d"},
+		{"empty password", "mysql://u:@h/d", parts{Scheme: "mysql", User: "u", Host: "h", Database: "d"}, "mysql://u@h/d"},
+		{"no user", "mysql://:pw@h/d", parts{Scheme: "mysql", Password: "pw", Host: "h", Database: "d"}, "mysql://:***@h/d"},
 		{
 			"user is an address", "postgresql://me@corp:pw@h/d",
-			driver.URL{Scheme: "postgresql", User: "me@corp", Password: "pw", Host: "h", Database: "d"},
+			parts{Scheme: "postgresql", User: "me@corp", Password: "pw", Host: "h", Database: "d"},
 			"postgresql://me%40corp:***@h/d",
 		},
 		{
 			"user is an address, no password", "postgresql://me@corp@h:5432/d",
-			driver.URL{Scheme: "postgresql", User: "me@corp", Host: "h", Port: 5432, Database: "d"},
+			parts{Scheme: "postgresql", User: "me@corp", Host: "h", Port: 5432, Database: "d"},
 			"postgresql://me%40corp@h:5432/d",
 		},
 
-		{"IPv6", "postgresql://[::1]/d", driver.URL{Scheme: "postgresql", Host: "::1", Database: "d"}, "postgresql://[::1]/d"},
+		{"IPv6", "postgresql://[::1]/d", parts{Scheme: "postgresql", Host: "::1", Database: "d"}, "postgresql://[::1]/d"},
 		{
 			"IPv6 with zone and port", "postgresql://u:p@[fe80::1%eth0]:5432",
-			driver.URL{Scheme: "postgresql", User: "u", Password: "p", Host: "fe80::1%eth0", Port: 5432},
+			parts{Scheme: "postgresql", User: "u", Password: "p", Host: "fe80::1%eth0", Port: 5432},
 			"postgresql://u:***@[fe80::1%eth0]:5432",
 		},
 		{
 			"PostgreSQL socket", "postgresql://u:p@/d?host=/var/run/postgresql",
-			driver.URL{
+			parts{
 				Scheme: "postgresql", User: "u", Password: "p", Database: "d",
 				Query: url.Values{"host": {"/var/run/postgresql"}},
 			},
@@ -90,48 +92,48 @@ func TestParseURL(t *testing.T) {
 		},
 		{
 			"abstract socket, no database", "postgresql://u:p@?host=@pg",
-			driver.URL{Scheme: "postgresql", User: "u", Password: "p", Query: url.Values{"host": {"@pg"}}},
+			parts{Scheme: "postgresql", User: "u", Password: "p", Query: url.Values{"host": {"@pg"}}},
 			"postgresql://u:***@?host=%40pg",
 		},
 		{
 			"MySQL socket", "mysql:///d?unix_socket=/tmp/my%20sql.sock",
-			driver.URL{Scheme: "mysql", Database: "d", Query: url.Values{"unix_socket": {"/tmp/my sql.sock"}}},
+			parts{Scheme: "mysql", Database: "d", Query: url.Values{"unix_socket": {"/tmp/my sql.sock"}}},
 			"mysql:///d?unix_socket=/tmp/my%20sql.sock",
 		},
 		{
 			"several hosts in the query", "postgresql:///d?host=h1,h2&port=1,2",
-			driver.URL{Scheme: "postgresql", Database: "d", Query: url.Values{"host": {"h1,h2"}, "port": {"1,2"}}},
+			parts{Scheme: "postgresql", Database: "d", Query: url.Values{"host": {"h1,h2"}, "port": {"1,2"}}},
 			"postgresql:///d?host=h1,h2&port=1,2",
 		},
 
 		{
 			"database with fragment and escapes", "postgresql://h/d%40%62 c#frag/x",
-			driver.URL{Scheme: "postgresql", Host: "h", Database: "d@b c#frag/x"},
+			parts{Scheme: "postgresql", Host: "h", Database: "d@b c#frag/x"},
 			"postgresql://h/d%40b%20c#frag/x",
 		},
 		{
 			"parameters", "mysql://h?a=b+c%2B&empty=&&s=x;y=z",
-			driver.URL{Scheme: "mysql", Host: "h", Query: url.Values{"a": {"b c+"}, "s": {"x;y=z"}}},
+			parts{Scheme: "mysql", Host: "h", Query: url.Values{"a": {"b c+"}, "s": {"x;y=z"}}},
 			"mysql://h?a=b%20c%2B&s=x%3By%3Dz",
 		},
 		{
 			"at in a parameter", "postgresql://u:p@h/d?application_name=me@host",
-			driver.URL{
+			parts{
 				Scheme: "postgresql", User: "u", Password: "p", Host: "h", Database: "d",
 				Query: url.Values{"application_name": {"me@host"}},
 			},
 			"postgresql://u:***@h/d?application_name=me%40host",
 		},
 
-		{"SQLite memory", "sqlite://", driver.URL{Scheme: "sqlite"}, "sqlite://"},
-		{"SQLite memory, slash", "sqlite:///", driver.URL{Scheme: "sqlite"}, "sqlite://"},
-		{"SQLite memory, named", "sqlite:///:memory:", driver.URL{Scheme: "sqlite", Database: ":memory:"}, "sqlite:///:memory:"},
-		{"SQLite relative", "sqlite:///a@b.db", driver.URL{Scheme: "sqlite", Database: "a@b.db"}, "sqlite:///a%40b.db"},
-		{"SQLite absolute", "sqlite:////srv/a:b@c.db", driver.URL{Scheme: "sqlite", Database: "/srv/a:b@c.db"}, "sqlite:////srv/a:b%40c.db"},
-		{"SQLite Windows", `sqlite:///C:\d\x.db`, driver.URL{Scheme: "sqlite", Database: `C:\d\x.db`}, `sqlite:///C:\d\x.db`},
+		{"SQLite memory", "sqlite://", parts{Scheme: "sqlite"}, "sqlite://"},
+		{"SQLite memory, slash", "sqlite:///", parts{Scheme: "sqlite"}, "sqlite://"},
+		{"SQLite memory, named", "sqlite:///:memory:", parts{Scheme: "sqlite", Database: ":memory:"}, "sqlite:///:memory:"},
+		{"SQLite relative", "sqlite:///a@b.db", parts{Scheme: "sqlite", Database: "a@b.db"}, "sqlite:///a%40b.db"},
+		{"SQLite absolute", "sqlite:////srv/a:b@c.db", parts{Scheme: "sqlite", Database: "/srv/a:b@c.db"}, "sqlite:////srv/a:b%40c.db"},
+		{"SQLite Windows", `sqlite:///C:\d\x.db`, parts{Scheme: "sqlite", Database: `C:\d\x.db`}, `sqlite:///C:\d\x.db`},
 		{
 			"SQLite driver URI", "sqlite:///file:x.db?mode=ro&uri=true",
-			driver.URL{Scheme: "sqlite", Database: "file:x.db", Query: url.Values{"mode": {"ro"}, "uri": {"true"}}},
+			parts{Scheme: "sqlite", Database: "file:x.db", Query: url.Values{"mode": {"ro"}, "uri": {"true"}}},
 			"sqlite:///file:x.db?mode=ro&uri=true",
 		},
 	}
@@ -146,7 +148,7 @@ func TestParseURL(t *testing.T) {
 			}
 			// Compared field by field: a failure must show what differs, and
 			// the URL itself would only print its masked form.
-			require.Equal(t, fields(&tt.want), fields(got))
+			require.Equal(t, tt.want, partsOf(got))
 			require.Equal(t, tt.text, got.String())
 		})
 	}
@@ -163,7 +165,11 @@ func TestParseURLErrors(t *testing.T) {
 		{"password before ://", "u:s3cr3t://h", "does not start with a scheme"},
 		{"empty driver", "postgresql+://u:s3cr3t@h", "does not start with a scheme"},
 		{"two drivers", "postgresql+a+b://u:s3cr3t@h", "does not start with a scheme"},
-		{"space before", " postgresql://u:s3cr3t@h", "does not start with a scheme"},
+		{"space before", " postgresql://u:s3cr3t@h", "space before URL"},
+		{"in quotes", "'postgresql://u:s3cr3t@h/d'", "in quotation marks"},
+		{"in double quotes", `"postgresql://u:s3cr3t@h/d"`, "in quotation marks"},
+		{"after a quote", `"postgresql://u:s3cr3t@h/d`, "in quotation marks"},
+		{"quotes and a line break", "'postgresql://u:s3cr3t@h/d'\n", "line break"},
 		{"password with a host and a query", "postgresql://me:s3cr3t@evil.example/db?application_name=@good.example/shop?sslmode=verify-full", "%40"},
 		{"space after", "postgresql://u:s3cr3t@h/d ", "space at the end"},
 		{"line break", "postgresql://u:s3cr3t@h/d\n", "control character"},
@@ -219,7 +225,9 @@ func TestURLShowsNoPassword(t *testing.T) {
 
 	u, err := driver.ParseURL("postgresql://u:s3cr3t@h/d?sslpassword=s3cr3t&Token=s3cr3t&api_key=s3cr3t&pass=s3cr3t&sslkey=/k.pem")
 	require.NoError(t, err)
-	require.Equal(t, "s3cr3t", u.Password)
+	require.Equal(t, "s3cr3t", u.Password())
+	require.Equal(t, "s3cr3t", u.Parameters().Get("sslpassword"))
+	require.Equal(t, url.Values{"sslkey": {"/k.pem"}}, u.Query)
 	const want = "postgresql://u:***@h/d?Token=***&api_key=***&pass=***&sslkey=/k.pem&sslpassword=***"
 
 	for _, verb := range []string{"%v", "%+v", "%s", "%d", "%x", "%t", "%10.3s"} {
@@ -246,6 +254,58 @@ func TestURLShowsNoPassword(t *testing.T) {
 	require.NotContains(t, log.String(), "s3cr3t")
 }
 
+// TestURLIsOutOfReach prints URLs where fmt asks no method of theirs: as a part
+// of something else, and with verbs that fit nothing.
+func TestURLIsOutOfReach(t *testing.T) {
+	t.Parallel()
+
+	u, err := driver.ParseURL("postgresql://u:s3cr3t@h/d?sslpassword=s3cr3t&Token=s3cr3t")
+	require.NoError(t, err)
+	type inner struct{ u driver.URL }
+	type outer struct {
+		inner
+
+		pointer *driver.URL
+		any     any
+		list    []driver.URL
+		byName  map[string]driver.URL
+		deep    *inner
+	}
+	held := outer{inner{*u}, u, *u, []driver.URL{*u}, map[string]driver.URL{"a": *u}, &inner{*u}}
+	for _, v := range []any{u, *u, held, &held, []driver.URL{*u}, []any{held, u}, map[string]any{"a": held}, reflect.ValueOf(*u), u.Query} {
+		for verb := byte('A'); verb <= 'z'; verb++ {
+			for _, flags := range []string{"", "+", "#", "-", " ", "0", "+#", "#30.3", "+30"} {
+				format := "%" + flags + string(verb)
+				require.NotContains(t, fmt.Sprintf(format, v), "s3cr3t", "%s of %T", format, v)
+				require.NotContains(t, fmt.Errorf(format, v).Error(), "s3cr3t", "%s of %T", format, v)
+			}
+		}
+	}
+	var gobbed bytes.Buffer
+	require.NoError(t, gob.NewEncoder(&gobbed).Encode(u))
+	require.NotContains(t, gobbed.String(), "s3cr3t")
+}
+
+// A copy of a URL may get another password.
+func TestURLPassword(t *testing.T) {
+	t.Parallel()
+
+	u, err := driver.ParseURL("mysql://u:p@h/d?token=x&a=b")
+	require.NoError(t, err)
+	other := *u
+	other.SetPassword("q")
+	require.Equal(t, []string{"p", "q"}, []string{u.Password(), other.Password()})
+	require.Equal(t, url.Values{"token": {"x"}, "a": {"b"}}, other.Parameters())
+	other.Parameters().Set("a", "c")
+	require.Equal(t, "b", u.Parameters().Get("a"))
+
+	var zero driver.URL
+	require.Empty(t, zero.Password())
+	require.Empty(t, zero.Parameters())
+	zero.SetPassword("p")
+	require.Equal(t, "://:***@", zero.String())
+}
+
 func FuzzParseURL(f *testing.F) {
 	for _, seed := range []string{
 		"postgresql+psycopg2://scott:ti%40ger@h:5432/db?sslmode=require&a=1&a=2", "postgres://u@[::1%25]:1/d#f",
@@ -265,21 +325,25 @@ func FuzzParseURL(f *testing.F) {
 		require.NoError(t, err, "%q prints as %q", s, shown)
 		require.Equal(t, shown, again.String())
 
-		want := *u
+		want, got := partsOf(u), partsOf(again)
 		if want.Password != "" {
 			want.Password = "***"
 		}
 		if strings.Contains(shown, "=***") {
-			want.Query, again.Query = nil, nil
+			want.Query, got.Query = nil, nil
 		}
-		require.Equal(t, fields(&want), fields(again))
+		require.Equal(t, want, got)
 	})
 }
 
-// fields returns what is in a URL, without the type that masks it.
-func fields(u *driver.URL) map[string]any {
-	return map[string]any{
-		"scheme": u.Scheme, "driver": u.Driver, "user": u.User, "password": u.Password,
-		"host": u.Host, "port": u.Port, "database": u.Database, "query": u.Query,
-	}
+// parts are what is in a URL, where a failed test shows them.
+type parts struct {
+	Scheme, Driver, User, Password, Host string
+	Port                                 int
+	Database                             string
+	Query                                url.Values
+}
+
+func partsOf(u *driver.URL) parts {
+	return parts{u.Scheme, u.Driver, u.User, u.Password(), u.Host, u.Port, u.Database, u.Parameters()}
 }

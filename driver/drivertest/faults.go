@@ -106,7 +106,7 @@ func (s suite) testErrorsHideThePassword(t *testing.T) {
 	}
 	const secret = "M4rkerSecret"
 	u := s.url(t)
-	u.Password = secret
+	u.SetPassword(secret)
 	drv, err := driver.Lookup(u)
 	require.NoError(t, err)
 	connector, err := drv.Connector(u, options())

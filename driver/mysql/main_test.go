@@ -81,3 +81,9 @@ func pinned(tb testing.TB, db *bun.DB) bun.Conn {
 // unwrapper is what a connection of this package has for those who need
 // go-sql-driver's own.
 type unwrapper interface{ Unwrap() sqldriver.Conn }
+
+// withPassword gives a URL a password.
+func withPassword(u *driver.URL, password string) *driver.URL {
+	u.SetPassword(password)
+	return u
+}

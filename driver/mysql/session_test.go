@@ -179,7 +179,8 @@ func TestConnectErrors(t *testing.T) {
 	t.Parallel()
 	server := dbtest.MariaDB(t)
 	wrongPassword, noDatabase := parse(t, server.URL()), parse(t, server.URL())
-	wrongPassword.Password, noDatabase.Database = "S3cr3tPw", "no_such_database"
+	wrongPassword.SetPassword("S3cr3tPw")
+	noDatabase.Database = "no_such_database"
 	tests := []struct {
 		name  string
 		url   *driver.URL

@@ -39,15 +39,16 @@ func newSettings(u *driver.URL, o driver.Options) (*settings, error) {
 		connectTimeout: o.ConnectTimeout,
 		given:          make(map[string]bool),
 	}
-	s.cfg.User, s.cfg.Passwd, s.cfg.DBName = u.User, u.Password, u.Database
+	s.cfg.User, s.cfg.Passwd, s.cfg.DBName = u.User, u.Password(), u.Database
 	s.cfg.ParseTime, s.cfg.ClientFoundRows = true, true
 	s.cfg.Params = map[string]string{"autocommit": "1"}
 	s.cfg.Logger = newLogger(o)
 	s.setAddress(u)
 
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(u.Query)) {
-		if err := s.setParameter(name, u.Query[name]); err != nil {
+	all := u.Parameters()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if err := s.setParameter(name, all[name]); err != nil {
 			errs = append(errs, fmt.Errorf("parameter %s: %w", printable(name), err))
 		}
 	}

@@ -46,7 +46,7 @@ func TestAddress(t *testing.T) {
 func TestNothingIsJoined(t *testing.T) {
 	t.Parallel()
 	const evil = "x@tcp(evil.example:1)/y?allowAllFiles=true&multiStatements=true&tls=skip-verify"
-	cfg := configOf(t, &driver.URL{Scheme: "mysql", Host: "h", User: evil, Password: evil, Database: evil}, driver.Options{})
+	cfg := configOf(t, withPassword(&driver.URL{Scheme: "mysql", Host: "h", User: evil, Database: evil}, evil), driver.Options{})
 	require.Equal(t, evil, cfg.User)
 	require.Equal(t, evil, cfg.Passwd)
 	require.Equal(t, evil, cfg.DBName)

@@ -73,16 +73,16 @@ func readURL(u *driver.URL) (*settings, error) {
 	if u.Query.Has("dbname") && u.Query.Has("database") {
 		return nil, errors.New("pgx: dbname and database in the URL's query are the same parameter: give one of them")
 	}
-	if err := checkForeign(u.Query); err != nil {
+	if err := checkForeign(u.Parameters()); err != nil {
 		return nil, err
 	}
 	s := &settings{
 		values:   map[string]string{"default_query_exec_mode": "exec"},
-		password: u.Password,
+		password: u.Password(),
 	}
 	s.set("user", u.User)
 	s.set("dbname", u.Database)
-	for key, values := range u.Query {
+	for key, values := range u.Parameters() {
 		if len(values) == 0 {
 			continue
 		}

@@ -115,9 +115,10 @@ func TestConfigIsNotTakenOver(t *testing.T) { //nolint:paralleltest // It sets t
 		"app options='-c standard_conforming_strings=off'", "a b", " ", "=", "a=b",
 	} {
 		u := &driver.URL{
-			Host: "good.example", User: evil, Password: evil, Database: evil,
+			Host: "good.example", User: evil, Database: evil,
 			Query: url.Values{"application_name": {evil}, "sslmode": {"verify-full"}},
 		}
+		u.SetPassword(evil)
 		cfg, err := pgx.NewConfig(u, driver.Options{})
 		require.NoError(t, err, evil)
 		require.Equal(t, []string{"good.example 5432"}, addresses(cfg))
@@ -140,9 +141,10 @@ func FuzzConfig(f *testing.F) {
 	f.Add("", "", "", "", "")
 	f.Fuzz(func(t *testing.T, user, password, database, host, value string) {
 		u := &driver.URL{
-			User: user, Password: password, Database: database, Host: host,
+			User: user, Database: database, Host: host,
 			Query: url.Values{"application_name": {value}},
 		}
+		u.SetPassword(password)
 		cfg, err := pgx.NewConfig(u, driver.Options{})
 		if err != nil {
 			return
@@ -263,8 +265,8 @@ func TestBadURLs(t *testing.T) { //nolint:paralleltest // It sets the environmen
 	_, err := pgxDriver(t).Connector(parse(t, "postgresql://h/d?sslcert=/no/such/file&sslkey=/no/such/key"), driver.Options{})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "/no/such/key")
-	_, err = pgxDriver(t).Connector(&driver.URL{Password: "a\x00b"}, driver.Options{})
+	_, err = pgxDriver(t).Connector(withPassword(&driver.URL{}, "a\x00b"), driver.Options{})
 	require.ErrorContains(t, err, "NUL")
-	_, err = pgxDriver(t).Connector(&driver.URL{Password: marker, Database: "a\x00b"}, driver.Options{})
+	_, err = pgxDriver(t).Connector(withPassword(&driver.URL{Database: "a\x00b"}, marker), driver.Options{})
 	require.ErrorContains(t, err, "NUL")
 }

@@ -32,7 +32,7 @@ func TestParametersOfOtherDrivers(t *testing.T) {
 	} {
 		parameters, err := url.ParseQuery(query)
 		require.NoError(t, err)
-		_, err = pgxDriver(t).Connector(&driver.URL{Host: "h", Password: "s3cr3t", Query: parameters}, driver.Options{})
+		_, err = pgxDriver(t).Connector(withPassword(&driver.URL{Host: "h", Query: parameters}, "s3cr3t"), driver.Options{})
 		require.ErrorContains(t, err, hint, query)
 		require.ErrorContains(t, err, "pgx: parameter", query)
 	}

@@ -83,3 +83,9 @@ func backend(ctx context.Context, tb testing.TB, db bun.IDB) int {
 	require.NoError(tb, db.NewRaw("SELECT pg_backend_pid()").Scan(ctx, &pid))
 	return pid
 }
+
+// withPassword gives a URL a password.
+func withPassword(u *driver.URL, password string) *driver.URL {
+	u.SetPassword(password)
+	return u
+}

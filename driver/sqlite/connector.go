@@ -40,7 +40,7 @@ func newConnector(u *driver.URL, o driver.Options) (*connector, error) {
 	if o.Credentials != nil {
 		return nil, fmt.Errorf("sqlite: %w", driver.ErrNoCredentials)
 	}
-	set, err := newSettings(u.Query)
+	set, err := newSettings(u.Parameters())
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func (l location) String() string {
 
 // locate reads the URL. The settings say whether its database is a file: URI.
 func locate(u *driver.URL, s *settings, instance string) (location, error) {
-	if u.User != "" || u.Password != "" || u.Host != "" || u.Port != 0 {
+	if u.User != "" || u.Password() != "" || u.Host != "" || u.Port != 0 {
 		return location{}, errForms
 	}
 	name := u.Database

@@ -106,6 +106,8 @@ func TestInstanceFolder(t *testing.T) {
 func TestRefusedLocations(t *testing.T) {
 	t.Parallel()
 	const secret = "S3cr3tPw"
+	var withPassword driver.URL
+	withPassword.SetPassword(secret)
 	for _, tt := range []struct {
 		name string
 		url  driver.URL
@@ -114,7 +116,7 @@ func TestRefusedLocations(t *testing.T) {
 		{"host", driver.URL{Host: "rel.db"}, "sqlite:///relative/file.db"},
 		{"port", driver.URL{Port: 1}, "sqlite:////absolute/file.db"},
 		{"user", driver.URL{User: "u"}, "sqlite:// (memory)"},
-		{"password", driver.URL{Password: secret}, "valid forms"},
+		{"password", withPassword, "valid forms"},
 		{"NUL", driver.URL{Database: "a\x00b"}, "NUL"},
 		{"URI without file:", driver.URL{Database: "x.db", Query: neturl.Values{"uri": {"true"}}}, `"uri=true"`[1:8]},
 		{"URI with a host", driver.URL{Database: "file://there/x.db", Query: neturl.Values{"uri": {"true"}}}, "there"},
