@@ -41,7 +41,7 @@ func kindsRow() map[string]any {
 	return map[string]any{
 		"id": int64(1), "small": int64(-7), "whole": int64(70_000), "big": int64(1) << 60, "flag": true, "single": 0.1, "double": 0.1,
 		"price": "12.30", "whole_price": "12", "text": "ä🎉", "name": "ann", "sure": "", "raw": []byte{0, 0xff, '\''},
-		"day": time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC), "clock": "12:34:56", "at": kindsAt,
+		"day": time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC), "clock": "12:34:56.78", "at": kindsAt,
 		"doc": `{"a": [1, "b"]}`, "uuid": "0191d6a2-98f0-7c55-9a3c-6f4ad62a9d5e",
 	}
 }

@@ -26,7 +26,7 @@ var portableTypes = []struct {
 	{"c_text", echobun.Text, "text", "longtext", "text"},
 	{"c_binary", echobun.LargeBinary, "bytea", "longblob", "blob"},
 	{"c_date", echobun.Date, "date", "date", "date"},
-	{"c_time", echobun.Time, "time without time zone", "time", "time"},
+	{"c_time", echobun.Time, "time without time zone", "time(6)", "time"},
 	{"c_datetime", echobun.DateTime, "timestamp with time zone", "datetime(6)", "timestamp"},
 	// MariaDB's json is longtext with a check.
 	{"c_json", echobun.JSON, "jsonb", "longtext", "json"},

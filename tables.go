@@ -63,7 +63,7 @@ type Type struct {
 //	Text         text         longtext     text
 //	LargeBinary  bytea        longblob     blob
 //	Date         date         date         date
-//	Time         time         time         time
+//	Time         time         time(6)      time
 //	DateTime     timestamptz  datetime(6)  timestamp
 //	JSON         jsonb        json         json
 //	UUID         uuid         char(36)     char(36)
@@ -135,6 +135,10 @@ func (t Type) sqlType(drv driver.Driver) string {
 	switch t {
 	case Text, LargeBinary, DateTime, JSON, UUID:
 		return namer.TypeName(t.kind)
+	case Time:
+		if name := namer.TypeName(t.kind); name != "" {
+			return name
+		}
 	}
 	return t.sql
 }

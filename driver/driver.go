@@ -121,7 +121,8 @@ type Explainer interface {
 // A TypeNamer is a [Driver] that names some portable column types in its own way.
 type TypeNamer interface {
 	// TypeName returns the SQL type for one of the portable kinds "text",
-	// "largebinary", "datetime", "json" and "uuid".
+	// "largebinary", "datetime", "json" and "uuid". It is asked for "time" too:
+	// empty means that this is the database's own name.
 	TypeName(kind string) string
 }
 

@@ -61,7 +61,9 @@
 // The column of a time in a struct is datetime(6), where Bun says DATETIME,
 // which rounds to the second. So is a type datetime or timestamp without digits
 // in a field's tag; write datetime(0) for whole seconds. A default of the
-// current time gets as many digits as its column has.
+// current time gets as many digits as its column has. A type time without
+// digits is time(6), and a type float is double, as on other databases: the
+// server answers six digits of a FLOAT.
 //
 // A number with more digits than a DECIMAL has is sent with an exponent, for
 // Bun writes floats without one, 1e100 and 1e-70 too. NaN and infinite numbers

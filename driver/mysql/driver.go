@@ -51,6 +51,7 @@ var typeNames = map[string]string{
 	"text":        "longtext",
 	"largebinary": "longblob",
 	"datetime":    "datetime(6)",
+	"time":        "time(6)",
 	"json":        "json",
 	"uuid":        "char(36)",
 }

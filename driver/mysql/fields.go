@@ -25,6 +25,7 @@ func (b base) OnTable(t *schema.Table) {
 	b.Dialect.OnTable(t)
 	for _, f := range t.FieldMap {
 		keepFraction(f)
+		keepPrecision(f)
 		keepBits(f)
 		keepFinite(f)
 	}

@@ -148,3 +148,28 @@ func TestNotFiniteIsRefused(t *testing.T) {
 	}
 	require.Zero(t, value[int](t, db, "SELECT count(*) FROM weights"))
 }
+
+type clocks struct {
+	ID      int64   `bun:",pk,autoincrement"`
+	Clock   string  `bun:"type:time"`
+	Pointer *string `bun:"type:TIME"`
+	Whole   string  `bun:"type:time(0)"`
+	Single  float32 `bun:"type:float"`
+	Double  float64 `bun:"type:FLOAT"`
+}
+
+// A time of day keeps its fraction, and a FLOAT its digits.
+func TestClocksAndFloatsKeepTheirDigits(t *testing.T) {
+	t.Parallel()
+	db := fresh(t)
+	_, err := db.NewCreateTable().Model((*clocks)(nil)).Exec(t.Context())
+	require.NoError(t, err)
+	for _, clock := range []string{"12:34:56", "12:34:56.7", "12:34:56.123456", "00:00:00", "-12:30:00.5", "838:59:59"} {
+		in := &clocks{Clock: clock, Pointer: &clock, Whole: "10:20:30", Single: 16777215, Double: 123456789.123}
+		_, err = db.NewInsert().Model(in).Exec(t.Context())
+		require.NoError(t, err)
+		out := &clocks{ID: in.ID}
+		require.NoError(t, db.NewSelect().Model(out).WherePK().Where("clock = ? AND single = ?", clock, in.Single).Scan(t.Context()))
+		require.Equal(t, in, out)
+	}
+}
