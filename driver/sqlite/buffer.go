@@ -14,14 +14,14 @@ import (
 // wait until the caller has read them. It also brings up the error of a
 // statement that fails after its last row, when it is committed: callers who
 // want one row and close the rest would lose it.
-func (c *conn) buffer(ctx context.Context, v verb, call func(context.Context) (sqldriver.Rows, error)) (sqldriver.Rows, error) {
+func (c *conn) buffer(ctx context.Context, v verb, e extremes, call func(context.Context) (sqldriver.Rows, error)) (sqldriver.Rows, error) {
 	r := new(bufferedRows)
 	err := c.run(ctx, v, func(inner context.Context) error {
 		rows, err := call(inner)
 		if err != nil {
 			return err
 		}
-		return r.fill(rows)
+		return r.fill(rows, &e) //nolint:contextcheck // The watch of this one ends what it asks.
 	})
 	if err != nil {
 		return nil, err
@@ -39,17 +39,17 @@ type bufferedRows struct {
 }
 
 // fill reads all rows and closes them.
-func (r *bufferedRows) fill(rows sqldriver.Rows) error {
+func (r *bufferedRows) fill(rows sqldriver.Rows, e *extremes) error {
 	*r = bufferedRows{width: len(rows.Columns())}
 	r.raw, _ = rows.(rawRows)
-	err := r.read(rows)
+	err := r.read(rows, e)
 	if closing := rows.Close(); err == nil {
 		err = closing
 	}
 	return err
 }
 
-func (r *bufferedRows) read(rows sqldriver.Rows) error {
+func (r *bufferedRows) read(rows sqldriver.Rows, e *extremes) error {
 	for {
 		start := len(r.values)
 		r.values = append(r.values, make([]sqldriver.Value, r.width)...)
@@ -61,6 +61,7 @@ func (r *bufferedRows) read(rows sqldriver.Rows) error {
 			return err
 		}
 		fixRow(row)
+		e.fix(row, r.raw, nil)
 		r.count++
 	}
 }

@@ -83,7 +83,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []sqldriver.
 	if done, err := c.endLost(v); done {
 		return &bufferedRows{}, err
 	}
-	return c.query(ctx, v, func(inner context.Context) (sqldriver.Rows, error) {
+	return c.query(ctx, v, extremes{c: c, query: query, args: args}, func(inner context.Context) (sqldriver.Rows, error) {
 		return c.raw.QueryContext(inner, query, args)
 	})
 }

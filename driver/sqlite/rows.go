@@ -19,15 +19,15 @@ type rawRows interface {
 
 // query runs a query. Its rows are read while the caller asks for them, unless
 // they would keep others waiting for as long.
-func (c *conn) query(ctx context.Context, v verb, call func(context.Context) (sqldriver.Rows, error)) (sqldriver.Rows, error) {
+func (c *conn) query(ctx context.Context, v verb, e extremes, call func(context.Context) (sqldriver.Rows, error)) (sqldriver.Rows, error) {
 	if c.n.where.memory || v&(writes|controls) != 0 {
-		return c.buffer(ctx, v, call)
+		return c.buffer(ctx, v, e, call)
 	}
 	limit, err := c.enter(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	r := &streamedRows{c: c}
+	r := &streamedRows{c: c, extremes: e}
 	r.watch = c.in.watch(ctx, &r.space)
 	err = c.attempt(ctx, v, limit, r.watch, func(inner context.Context) error {
 		rows, err := call(inner)
@@ -48,6 +48,8 @@ type streamedRows struct {
 	watch *watch
 	space watch // For watch.
 	of    *stmt // Whose rows they are, if it was prepared.
+
+	extremes extremes
 }
 
 // Columns returns the names of the columns.
@@ -65,6 +67,7 @@ func (r *streamedRows) Next(row []sqldriver.Value) error {
 		return r.c.leave(0, err)
 	}
 	fixRow(row)
+	r.extremes.fix(row, r.raw, r.watch)
 	return nil
 }
 

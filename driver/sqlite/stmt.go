@@ -77,7 +77,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (s
 	if s.busy || s.c.lost != nil {
 		return s.c.QueryContext(ctx, s.query, args)
 	}
-	rows, err := s.c.query(ctx, s.verb, func(inner context.Context) (sqldriver.Rows, error) {
+	rows, err := s.c.query(ctx, s.verb, extremes{c: s.c, query: s.query, args: args}, func(inner context.Context) (sqldriver.Rows, error) {
 		return s.raw.QueryContext(inner, args)
 	})
 	if stream, ok := rows.(*streamedRows); ok && err == nil {

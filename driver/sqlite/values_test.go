@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -227,3 +228,44 @@ func insertDay(t *testing.T, db *bun.DB, day any) error {
 }
 
 func ran[T any](_ T, err error) error { return err }
+
+// A MAX or MIN of times is a time. Of texts it is a text, whatever that looks like.
+func TestExtremesOfTimes(t *testing.T) {
+	t.Parallel()
+	_, file := newFile(t)
+	for _, url := range []string{"sqlite://", file} {
+		db := open(t, url)
+		run(t, db, "CREATE TABLE x (id INTEGER PRIMARY KEY, at timestamp, day date, name text)")
+		at := time.Date(2024, 3, 31, 1, 2, 3, 456789000, time.UTC)
+		day := time.Date(2024, 3, 31, 0, 0, 0, 0, time.UTC)
+		name := "2024-03-31 01:02:03+00:00"
+		require.NoError(t, ran(db.NewRaw("INSERT INTO x (at, day, name) VALUES (?, ?, ?), (NULL, NULL, NULL)", at, day, name).Exec(t.Context())))
+
+		var last, first sql.NullTime
+		var days *time.Time
+		var text string
+		scan := func(query string, dest ...any) {
+			require.NoError(t, db.NewRaw(query, 1).Scan(t.Context(), dest...), query)
+		}
+		scan("SELECT MAX(at), min ( x.at ), MAX(day), MAX(name) FROM x WHERE id = ?", &last, &first, &days, &text)
+		require.Equal(t, sql.NullTime{Time: at, Valid: true}, last)
+		require.Equal(t, last, first)
+		require.Equal(t, &day, days)
+		require.Equal(t, name, text)
+		scan("SELECT (SELECT MAX(at) FROM x) AS a, name FROM x WHERE id = ? GROUP BY name HAVING max(at) > '1970'", &last, &text)
+		require.Equal(t, at, last.Time)
+		require.Equal(t, name, text)
+		scan("SELECT max(name, '1') FROM x WHERE id = ?", &text)
+		require.Equal(t, name, text)
+
+		stmt, err := db.DB.PrepareContext(t.Context(), "SELECT MAX(at) FROM x WHERE id = ?")
+		require.NoError(t, err)
+		defer func() { require.NoError(t, stmt.Close()) }()
+		for range 2 {
+			require.NoError(t, stmt.QueryRowContext(t.Context(), 1).Scan(&last))
+			require.Equal(t, at, last.Time)
+		}
+		require.NoError(t, db.NewSelect().Table("x").ColumnExpr("MAX(at)").Where("id = 2").Scan(t.Context(), &last))
+		require.False(t, last.Valid)
+	}
+}
