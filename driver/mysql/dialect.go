@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
+	bundialect "github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/feature"
 	"github.com/uptrace/bun/dialect/mysqldialect"
 	"github.com/uptrace/bun/schema"
@@ -64,13 +66,27 @@ func (d *dialect) Features() feature.Feature {
 	return base
 }
 
-// AppendTime appends a time, in UTC unless the URL has another loc.
+// AppendTime appends a time, in UTC unless the URL has another loc. A column
+// keeps no zone: the hour that a clock shows twice when summer ends would be
+// read as the other of the two, so that one is refused.
 func (d *dialect) AppendTime(b []byte, tm time.Time) []byte {
 	loc := time.UTC
 	if c := d.connector.Load(); c != nil {
 		loc = c.settings.cfg.Loc
 	}
-	return d.Dialect.AppendTime(b, tm.In(loc))
+	tm = tm.In(loc)
+	if loc != time.UTC && !sameWhenRead(tm) {
+		return bundialect.AppendError(b, errTwice)
+	}
+	return d.Dialect.AppendTime(b, tm)
+}
+
+var errTwice = errors.New("mysql: a time in the hour that comes twice in the time zone of the parameter loc: leave loc out, times are UTC then")
+
+// sameWhenRead reports whether what a clock in the time's zone shows stands for it.
+func sameWhenRead(tm time.Time) bool {
+	y, m, d := tm.Date()
+	return tm.Equal(time.Date(y, m, d, tm.Hour(), tm.Minute(), tm.Second(), tm.Nanosecond(), tm.Location()))
 }
 
 // introducer says which character set the bytes of a hexadecimal literal are in.

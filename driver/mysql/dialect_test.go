@@ -267,6 +267,25 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// Of the hour that a clock shows twice one can be stored, and the other is
+// refused: it would be read as an hour earlier or later.
+func TestTheHourThatComesTwice(t *testing.T) {
+	t.Parallel()
+	db := fresh(t, "loc", "Europe/Berlin")
+	run(t, db, "CREATE TABLE t (at datetime(6))")
+	refused := 0
+	for at := time.Date(2024, 10, 26, 22, 30, 0, 0, time.UTC); at.Before(time.Date(2024, 10, 27, 4, 0, 0, 0, time.UTC)); at = at.Add(time.Hour) {
+		run(t, db, "DELETE FROM t")
+		if _, err := db.NewInsert().Table("t").Model(&map[string]any{"at": at}).Exec(t.Context()); err != nil {
+			require.ErrorContains(t, err, "comes twice")
+			refused++
+			continue
+		}
+		require.True(t, at.Equal(value[time.Time](t, db, "SELECT at FROM t")), at)
+	}
+	require.Equal(t, 1, refused)
+}
+
 // The server's clock agrees with how its times are read.
 func TestServerTime(t *testing.T) {
 	t.Parallel()

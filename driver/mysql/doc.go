@@ -24,7 +24,8 @@
 // both sides: values are written in UTC, and the session's time_zone is
 // '+00:00', so that CURRENT_TIMESTAMP agrees with them. With loc they are
 // written and read in that location, and time_zone is left to the server
-// unless it is given too. timeout bounds the whole opening of a connection,
+// unless it is given too; of the hour that comes twice where summer time ends
+// one is refused, for it would be read as the other. timeout bounds the whole opening of a connection,
 // in place of the ConnectTimeout option; there is no read time-out by default,
 // so a long query is not cut.
 //
@@ -70,6 +71,11 @@
 // in a struct are refused before they are sent; -0 is stored as 0. The bytes of
 // a BIT are read as what they stand for into a bool, and into an integer whose
 // tag says bit(n).
+//
+// The server compares a text with a number as numbers: name = 0 finds every name
+// that does not begin with a digit, so let an argument that comes from outside
+// be a string. It takes 'NaN' in a comparison for 0, and reads the date
+// 0000-00-00, which strict mode lets nobody write, as the zero time.
 //
 // # When a connection breaks
 //
