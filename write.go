@@ -13,6 +13,7 @@ import (
 // builder that sends through it, and so what the caller's model is.
 type write struct {
 	e    *engine
+	h    *handle   // Of the session; nil for an engine's own builder.
 	conn bun.IConn // What sends it.
 	q    writes.Builder
 }
@@ -37,19 +38,19 @@ type (
 
 func (h *handle) NewInsert() *bun.InsertQuery {
 	i := &insertion{query: *bun.NewInsertQuery(h.e.db)}
-	i.write = write{h.e, (*sender)(h), &i.query}
+	i.write = write{h.e, h, (*sender)(h), &i.query}
 	return i.query.Conn(&i.write)
 }
 
 func (h *handle) NewUpdate() *bun.UpdateQuery {
 	u := &change{query: *bun.NewUpdateQuery(h.e.db)}
-	u.write = write{h.e, (*sender)(h), &u.query}
+	u.write = write{h.e, h, (*sender)(h), &u.query}
 	return u.query.Conn(&u.write)
 }
 
 func (h *handle) NewDelete() *bun.DeleteQuery {
 	d := &deletion{query: *bun.NewDeleteQuery(h.e.db)}
-	d.write = write{h.e, (*sender)(h), &d.query}
+	d.write = write{h.e, h, (*sender)(h), &d.query}
 	return d.query.Conn(&d.write)
 }
 
@@ -76,12 +77,29 @@ func (w *write) QueryContext(ctx context.Context, query string, args ...any) (*s
 	if err != nil {
 		return nil, err
 	}
-	return writes.Rows(w.q, rows) //nolint:contextcheck // They are in memory, where no context ends them.
+	rows, err = writes.Rows(w.q, rows) //nolint:contextcheck // They are in memory, where no context ends them.
+	if err != nil {
+		return nil, w.unread(ctx, query, err)
+	}
+	return rows, nil
 }
 
 // QueryRowContext runs finished SQL. Bun's builders do not use it.
 func (w *write) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	return w.conn.QueryRowContext(ctx, query, args...)
+}
+
+// unread wraps why not all of an answer could be read, which dooms the
+// transaction of the session. Connections of the library's own have done both.
+func (w *write) unread(ctx context.Context, query string, err error) error {
+	err = w.e.wrap(operation(query), err)
+	if w.h == nil || w.h.s.level == nil {
+		return err
+	}
+	if b, outside := w.h.branch(ctx, query); outside == nil {
+		w.h.s.level.failed(b, err)
+	}
+	return err
 }
 
 // check returns the SQL to send. What is refused is a [*ModelError].
