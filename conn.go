@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/echobun/echobun/internal/reads"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -249,7 +250,9 @@ func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue
 		return nil, c.failed(ctx, operation(query), err)
 	}
 	c.e.contact.answered()
-	return c.newRows(query, inner), nil
+	rows := c.newRows(query, inner)
+	rows.fresh, _ = ctx.Value(freshKey{}).(*reads.Fresh)
+	return rows, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

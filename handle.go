@@ -33,10 +33,6 @@ func (h *handle) NewValues(model any) *bun.ValuesQuery {
 	return bun.NewValuesQuery(h.e.db, model).Conn((*sender)(h))
 }
 
-func (h *handle) NewSelect() *bun.SelectQuery {
-	return bun.NewSelectQuery(h.e.db).Conn((*sender)(h))
-}
-
 func (h *handle) NewMerge() *bun.MergeQuery {
 	return bun.NewMergeQuery(h.e.db).Conn((*sender)(h))
 }

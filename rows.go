@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/echobun/echobun/internal/reads"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -20,6 +21,8 @@ type rows struct {
 
 	last    []driver.Value // The row read last, in database/sql's memory.
 	columns []wire.Convert // What makes of its values those of a map; nil if the rows do not go into maps.
+
+	fresh *reads.Fresh // Of the model that they are read into, until the first is.
 
 	suspect *time.Timer // Of a leak.
 }
@@ -50,6 +53,9 @@ func (c *conn) newRows(query string, inner driver.Rows) *rows {
 func (r *rows) Columns() []string { return r.inner.Columns() }
 
 func (r *rows) Next(dest []driver.Value) error {
+	if r.fresh != nil {
+		r.begin()
+	}
 	err := r.inner.Next(dest)
 	if err == nil {
 		r.last = dest
