@@ -95,3 +95,20 @@ func TestTableInALatin1Schema(t *testing.T) {
 	require.NoError(t, s.Bind("").NewRaw("SELECT TABLE_COLLATION FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'other'").Scan(ctx, &collation))
 	require.Equal(t, "utf8mb4_unicode_ci", collation)
 }
+
+// A foreign key to a table of the old character set is refused, with the way out.
+func TestForeignKeyToALatin1Table(t *testing.T) {
+	t.Parallel()
+	child := &echobun.Table{Name: "children", Columns: []echobun.Column{
+		{Name: "id", Type: echobun.BigInteger, PrimaryKey: true},
+		{Name: "code", Type: echobun.String(20), References: "parents.code"},
+	}}
+	parent := &echobun.Table{Name: "parents", Columns: []echobun.Column{{Name: "code", Type: echobun.String(20), PrimaryKey: true}}}
+	x, ctx, s := databaseOf(t, "CHARACTER SET latin1", parent, child)
+	_, err := s.Bind("").ExecContext(ctx, "CREATE TABLE parents (code varchar(20) PRIMARY KEY)")
+	require.NoError(t, err)
+	require.ErrorContains(t, x.CreateAll(ctx), "CONVERT TO CHARACTER SET utf8mb4")
+	_, err = s.Bind("").ExecContext(ctx, "ALTER TABLE parents CONVERT TO CHARACTER SET utf8mb4")
+	require.NoError(t, err)
+	require.NoError(t, x.CreateAll(ctx))
+}

@@ -168,13 +168,18 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.N
 	if c.mustPrepare(args) {
 		return nil, sqldriver.ErrSkip
 	}
-	query, err := c.newTable(ctx, withExponents(query))
+	given := withExponents(query)
+	query, err := c.newTable(ctx, given)
 	if err != nil {
 		return nil, err
 	}
-	return c.exec(ctx, query, func(ctx context.Context) (sqldriver.Result, error) {
+	res, err := c.exec(ctx, query, func(ctx context.Context) (sqldriver.Result, error) {
 		return c.inner.ExecContext(ctx, query, args)
 	})
+	if err != nil && query != given {
+		err = explainKey(err)
+	}
+	return res, err
 }
 
 // QueryContext runs a statement that returns rows.

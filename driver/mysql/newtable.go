@@ -3,8 +3,11 @@ package mysql
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
+
+	gomysql "github.com/go-sql-driver/mysql"
 
 	"github.com/echobun/echobun/internal/sqlwords"
 	"github.com/echobun/echobun/internal/wire"
@@ -80,4 +83,19 @@ func (c *conn) charsetOf(ctx context.Context, schema string) (string, error) {
 		return "", fmt.Errorf("ask for the database's character set: %w", err)
 	}
 	return set, nil
+}
+
+// explainKey says of a foreign key that the server has refused what may be
+// wrong with it, if its table has got another character set than its database.
+func explainKey(err error) error {
+	var server *gomysql.MySQLError
+	if !errors.As(err, &server) {
+		return err
+	}
+	switch {
+	case server.Number == 1215, server.Number == 3780, server.Number == 1005 && strings.Contains(server.Message, "errno: 150"):
+		return fmt.Errorf("%w (a foreign key on text needs one character set on both sides, and the new table is utf8mb4: "+
+			"convert the other one with ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4)", err)
+	}
+	return err
 }
