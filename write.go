@@ -62,6 +62,7 @@ func (w *write) ExecContext(ctx context.Context, query string, args ...any) (sql
 	}
 	res, err := w.conn.ExecContext(ctx, query, args...)
 	if err != nil {
+		writes.Failed(w.q)
 		return nil, err
 	}
 	return writes.Result(w.q, query, res), nil
@@ -75,6 +76,7 @@ func (w *write) QueryContext(ctx context.Context, query string, args ...any) (*s
 	}
 	rows, err := w.conn.QueryContext(ctx, query, args...)
 	if err != nil {
+		writes.Failed(w.q)
 		return nil, err
 	}
 	rows, err = writes.Rows(w.q, rows) //nolint:contextcheck // They are in memory, where no context ends them.
@@ -106,6 +108,7 @@ func (w *write) unread(ctx context.Context, query string, err error) error {
 func (w *write) check(query string, asks bool) (string, error) {
 	checked, err := writes.Check(w.q, query, asks)
 	if err != nil {
+		writes.Failed(w.q)
 		return "", &ModelError{Model: w.q.GetTableName(), Bind: w.e.key, Err: err}
 	}
 	return checked, nil

@@ -84,8 +84,12 @@ func returning(q reflect.Value, h hidden) []string {
 	return asked
 }
 
-// forced is Bun's flag of a DELETE that is to be none of the soft kind.
-const forced = 1
+// Bun's flags of a DELETE: it is to be none of the soft kind, and it may be
+// about rows that are deleted already.
+const (
+	forced      = 1
+	withDeleted = 2 | 4
+)
 
 // isSoft reports whether a builder sends an UPDATE in place of its DELETE.
 func isSoft(q bun.Query, t *schema.Table) bool {
