@@ -79,3 +79,58 @@ func TestNullsHaveTheTypeInside(t *testing.T) {
 		require.True(t, at.Equal(got.At.V))
 	})
 }
+
+var holidays = &echobun.Table{Name: "holidays", Columns: []echobun.Column{
+	{Name: "id", Type: echobun.BigInteger, PrimaryKey: true, AutoIncrement: true},
+	{Name: "day", Type: echobun.Date, Unique: true},
+}}
+
+// One day is one value of a Date column, given as a time or as a text.
+func TestDaysOfTables(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{holidays}, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, db := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		day := time.Date(2024, 3, 31, 0, 0, 0, 0, time.UTC)
+		for i, given := range []any{day, "2024-03-31"} {
+			err := ran(db.NewInsert().Table(holidays).Model(&map[string]any{"day": given}).Exec(ctx))
+			if i > 0 {
+				require.ErrorIs(t, err, echobun.ErrUnique)
+			} else {
+				require.NoError(t, err)
+			}
+			n, err := db.NewSelect().Table(holidays).Where("day = ?", given).Where("day <= ?", given).Count(ctx)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, n)
+		}
+		var row map[string]any
+		require.NoError(t, db.NewSelect().Table(holidays).Scan(ctx, &row))
+		require.Equal(t, day, row["day"])
+	})
+}
+
+type bitsOfJSON struct {
+	ID  int64             `bun:",pk"`
+	Doc map[string]string `bun:"type:json"`
+}
+
+// JSON comes back as it was, or is refused before it is stored.
+func TestJSONIsNotChanged(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{(*bitsOfJSON)(nil)}, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, db := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		for i, text := range []string{"a\x00b", `a\u0000b`, `\`, "it's", "\u2028"} {
+			want := &bitsOfJSON{ID: int64(i), Doc: map[string]string{"k": text}}
+			if err := ran(db.NewInsert().Model(want).Exec(ctx)); err != nil {
+				require.ErrorIs(t, err, echobun.ErrInvalidValue)
+				continue
+			}
+			got := new(bitsOfJSON)
+			require.NoError(t, db.NewSelect().Model(got).Where("id = ?", i).Scan(ctx))
+			require.Equal(t, want, got)
+		}
+	})
+}
