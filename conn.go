@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/echobun/echobun/internal/reads"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -250,9 +249,7 @@ func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue
 		return nil, c.failed(ctx, operation(query), err)
 	}
 	c.e.contact.answered()
-	rows := c.newRows(query, inner)
-	rows.fresh, _ = ctx.Value(freshKey{}).(*reads.Fresh)
-	return rows, nil
+	return c.answer(ctx, query, inner)
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

@@ -62,7 +62,7 @@ func (s *stmt) queryRows(ctx context.Context, args []driver.NamedValue) (driver.
 		return nil, s.c.refused(operation(s.query), err)
 	}
 	s.c.e.contact.answered()
-	return s.c.newRows(s.query, inner), nil
+	return s.c.answer(ctx, s.query, inner)
 }
 
 func (s *stmt) CheckNamedValue(v *driver.NamedValue) error {

@@ -77,7 +77,7 @@ func (e *engine) query(ctx context.Context, conn bun.IConn, query string, args [
 			rows, err = nil, e.sentError(w, inTime, query, err)
 		}
 	}()
-	rows, err = conn.QueryContext(ctx, query, args...)
+	rows, err = conn.QueryContext(e.replies(ctx, query, !formats(conn)), query, args...)
 	if w != nil && err == nil {
 		// The rows live on the waiter's context: it may go when they have.
 		runtime.AddCleanup(rows, (*waiter).release, w)
@@ -97,7 +97,7 @@ func (e *engine) queryRow(ctx context.Context, conn bun.IConn, query string, arg
 			row = errorRow(e.sentError(w, inTime, query, err))
 		}
 	}()
-	row = conn.QueryRowContext(ctx, query, args...)
+	row = conn.QueryRowContext(e.replies(ctx, query, true), query, args...)
 	if w != nil && row.Err() == nil {
 		runtime.AddCleanup(row, (*waiter).release, w)
 	}

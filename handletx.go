@@ -45,7 +45,7 @@ func (h *handle) queryInTx(ctx context.Context, format bool, query string, args 
 			h.s.level.failed(b, errPanicked)
 		}
 	}()
-	rows, err = b.sender(format).QueryContext(ctx, query, args...) //nolint:sqlclosecheck // They are the caller's.
+	rows, err = b.sender(format).QueryContext(h.e.replies(ctx, query, true), query, args...) //nolint:sqlclosecheck // They are the caller's.
 	returned = true
 	if err != nil {
 		return nil, h.refused(b, query, err)
@@ -66,7 +66,7 @@ func (h *handle) queryRowInTx(ctx context.Context, format bool, query string, ar
 			h.s.level.failed(b, errPanicked)
 		}
 	}()
-	row = b.sender(format).QueryRowContext(ctx, query, args...)
+	row = b.sender(format).QueryRowContext(h.e.replies(ctx, query, true), query, args...)
 	returned = true
 	if err := row.Err(); err != nil {
 		return errorRow(h.refused(b, query, err)) //nolint:contextcheck // As above.

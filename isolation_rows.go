@@ -86,28 +86,37 @@ func readAll(dr driver.Rows) (driver.Rows, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("echobun: rows of an unknown kind"), dr.Close())
 	}
-	m := &memoryRows{}
-	for {
-		set, err := readSet(r)
-		if err != nil {
-			return nil, joinBehind(err, r.Close())
-		}
-		m.sets = append(m.sets, set)
-		if !r.HasNextResultSet() {
-			break
-		}
-		err = r.NextResultSet()
-		if errors.Is(err, io.EOF) {
-			break // The answer to a CALL itself, after its results.
-		}
-		if err != nil {
-			return nil, joinBehind(err, r.Close())
-		}
+	set, err := readSet(r)
+	m := &memoryRows{sets: []resultSet{set}}
+	if err == nil {
+		err = m.readMore(r)
+	}
+	if err != nil {
+		return nil, joinBehind(err, r.Close())
 	}
 	if err := r.Close(); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// readMore reads the results behind the first one.
+func (m *memoryRows) readMore(r *rows) error {
+	for r.HasNextResultSet() {
+		err := r.NextResultSet()
+		if errors.Is(err, io.EOF) {
+			return nil // The answer to a CALL itself, after its results.
+		}
+		if err != nil {
+			return err
+		}
+		set, err := readSet(r)
+		if err != nil {
+			return err
+		}
+		m.sets = append(m.sets, set)
+	}
+	return nil
 }
 
 func readSet(r *rows) (resultSet, error) {

@@ -24,6 +24,11 @@ type rows struct {
 
 	fresh *reads.Fresh // Of the model that they are read into, until the first is.
 
+	values      []driver.Value // What was read before it is asked for, row after row.
+	width       int
+	count, next int
+	buffered    bool // Values has it all.
+
 	suspect *time.Timer // Of a leak.
 }
 
@@ -42,7 +47,7 @@ func (c *conn) newRows(query string, inner driver.Rows) *rows {
 		r = new(rows)
 	}
 	c.spare = nil
-	*r = rows{inner: inner, c: c, query: query, held: !c.inTx}
+	*r = rows{inner: inner, c: c, query: query, held: !c.inTx, values: r.values}
 	r.suspect = c.e.suspect("result set")
 	if r.held {
 		c.e.pool.held.Add(1)
@@ -56,7 +61,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	if r.fresh != nil {
 		r.begin()
 	}
-	err := r.inner.Next(dest)
+	err := r.read(dest)
 	if err == nil {
 		r.last = dest
 		if r.columns != nil {
@@ -82,7 +87,7 @@ func (r *rows) Close() error {
 	if r.held {
 		c.e.pool.held.Add(-1)
 	}
-	*r = rows{}
+	*r = rows{values: r.keep()}
 	c.spare = r
 	if err != nil {
 		return c.refused(operation(query), err)

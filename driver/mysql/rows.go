@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	sqldriver "database/sql/driver"
 	"errors"
@@ -39,7 +40,13 @@ func (c *conn) newRows(inner innerRows, s statement) *rows {
 
 // Next reads the next row.
 func (r *rows) Next(dest []sqldriver.Value) error {
-	return r.explain(r.innerRows.Next(dest))
+	err := r.innerRows.Next(dest)
+	if err == io.EOF && !r.ended && !r.HasNextResultSet() { //nolint:errorlint // The end of rows is never wrapped.
+		// The server is done: nothing is left to stop.
+		r.ended = true
+		return cmp.Or(r.statement.end(nil), err)
+	}
+	return r.explain(err)
 }
 
 // NextResultSet goes on to the next result.

@@ -66,6 +66,9 @@ func (r *bufferedRows) read(rows sqldriver.Rows, e *extremes) error {
 	}
 }
 
+// Complete reports that nothing is left to read.
+func (r *bufferedRows) Complete() bool { return true }
+
 // Columns returns the names of the columns.
 func (r *bufferedRows) Columns() []string {
 	if r.raw == nil {
