@@ -32,6 +32,9 @@ func (e *silentError) Unwrap() error { return e.cause }
 // end stops watching, and says what err means for the statement.
 func (s statement) end(err error) error {
 	cause := s.conn.release(s.watch)
+	if errors.Is(err, gomysql.ErrBusyBuffer) {
+		err = fmt.Errorf("mysql: rows of an earlier query on this connection are still open: close them first: %w", err)
+	}
 	if cause != nil {
 		s.conn.broken = true // A late KILL must not hit the next statement.
 	}
