@@ -152,11 +152,13 @@ type (
 	}
 )
 
-// TestRegisterAfterMisuse has Bun's registry broken before Register.
+// TestRegisterAfterMisuse has Bun's registry broken before Register, on an
+// engine of the application's own, whose registry is not this package's to renew.
 func TestRegisterAfterMisuse(t *testing.T) {
 	t.Parallel()
 
-	x := newExtension(t, echobun.Config{DatabaseURI: "sqlite://"})
+	own := newExtension(t, echobun.Config{DatabaseURI: "sqlite://"}).Engine()
+	x := newExtension(t, echobun.Config{EngineOptions: echobun.EngineOptions{DB: own}})
 	ctx, db := newSession(t, x)
 	require.Panics(t, func() { _ = db.Bind("").NewSelect().Model(new([]misusedA)).Scan(ctx) })
 

@@ -327,8 +327,8 @@ func (r *registration) forget() {
 	}
 }
 
-// commit registers what was planned. What was rehearsed cannot fail, unless
-// the model was used through Bind before and Bun's registry has it half built.
+// commit registers what was planned. What was rehearsed cannot fail, but on an
+// engine of the application's own where Bun has met it before.
 func (r *registration) commit() error {
 	for _, p := range r.models { // All of them first, for relations lead from one to the next.
 		if err := p.e.build(p.typ); err != nil {

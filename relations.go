@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 )
 
@@ -40,22 +39,6 @@ func (e *engine) scratchTables() *schema.Tables {
 		}
 	}
 	return e.scratch
-}
-
-// build makes Bun build a type that was rehearsed in the engine's own
-// registry. It needs the extension's mu.
-func (e *engine) build(typ reflect.Type) error {
-	if _, err := buildIn(e.db.Dialect().Tables(), typ); err != nil {
-		return fmt.Errorf("it was used through Bind or an engine before it was registered, and Bun cannot build it any more: %w", err)
-	}
-	if !e.isBuilt[typ] {
-		if e.isBuilt == nil {
-			e.isBuilt = make(map[reflect.Type]bool)
-		}
-		e.isBuilt[typ] = true
-		e.built = append(e.built, typ)
-	}
-	return nil
 }
 
 // buildIn makes Bun build a type, and returns its panic as an error.
@@ -231,7 +214,7 @@ func (x *Extension) addJoin(join joinModel) {
 // publishJoins makes the engines learn the joins that were added. It needs x.mu.
 func (x *Extension) publishJoins() {
 	if n := int64(len(x.joins)); n > x.joinCount.Load() {
-		buildJoins(x.failing, x.joins)
+		buildJoins(x.failing.Dialect().Tables(), x.joins)
 		x.joinCount.Store(n)
 	}
 }
@@ -246,15 +229,14 @@ func (e *engine) learnJoins(x *Extension) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 
-	buildJoins(e.db, x.joins)
+	buildJoins(e.db.Dialect().Tables(), x.joins)
 	e.joins.Store(int64(len(x.joins)))
 }
 
-// buildJoins makes db know the models of many-to-many tables. Bun finds them
-// by name: what db has of its own must stay the only one. A model that has
-// such relations itself comes after the models of their tables.
-func buildJoins(db *bun.DB, joins []joinModel) {
-	tables := db.Dialect().Tables()
+// buildJoins makes a registry know the models of many-to-many tables. Bun finds
+// them by name: what the registry has of its own must stay the only one. A model
+// that has such relations itself comes after the models of their tables.
+func buildJoins(tables *schema.Tables, joins []joinModel) {
 	for range joins { // As often as each may wait for another one.
 		waiting := false
 		for _, join := range joins {

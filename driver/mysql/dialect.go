@@ -46,6 +46,10 @@ func (d *dialect) Tables() *schema.Tables { return d.registry.Tables() }
 // ObserveTables implements driver.TableObserver.
 func (d *dialect) ObserveTables(observe func(*schema.Table)) { d.registry.ObserveTables(observe) }
 
+// RenewTables puts a registry that build has filled in the place of the
+// present one.
+func (d *dialect) RenewTables(build func(*schema.Tables) bool) { d.registry.RenewTables(build) }
+
 // Init finds the connector of the pool. It asks the server only in a pool that
 // is not of this package, as Bun's own does.
 func (d *dialect) Init(db *sql.DB) {

@@ -41,6 +41,10 @@ func (d *dialect) Tables() *schema.Tables { return d.registry.Tables() }
 // ObserveTables implements driver.TableObserver.
 func (d *dialect) ObserveTables(observe func(*schema.Table)) { d.registry.ObserveTables(observe) }
 
+// RenewTables puts a registry that build has filled in the place of the
+// present one.
+func (d *dialect) RenewTables(build func(*schema.Tables) bool) { d.registry.RenewTables(build) }
+
 // AppendString appends a string as it is, or refuses it. Bun's own replaces
 // bytes that are not UTF-8.
 func (*dialect) AppendString(b []byte, s string) []byte {

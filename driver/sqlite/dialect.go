@@ -44,6 +44,10 @@ func (d *dialect) Tables() *schema.Tables { return d.registry.Tables() }
 // ObserveTables implements driver.TableObserver.
 func (d *dialect) ObserveTables(observe func(*schema.Table)) { d.registry.ObserveTables(observe) }
 
+// RenewTables puts a registry that build has filled in the place of the
+// present one.
+func (d *dialect) RenewTables(build func(*schema.Tables) bool) { d.registry.RenewTables(build) }
+
 // AppendJSON appends JSON as it is. Bun's own is written for PostgreSQL, which
 // cannot store a NUL: it leaves NUL bytes out and doubles the backslash of
 // \u0000.
