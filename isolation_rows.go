@@ -7,6 +7,8 @@ import (
 	"io"
 	"reflect"
 	"slices"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // execAny runs a statement, prepared if the driver wants it so.
@@ -51,6 +53,9 @@ func (c *conn) queryAny(ctx context.Context, query string, args []driver.NamedVa
 type memoryRows struct {
 	sets []resultSet
 	next int // Of the current set.
+
+	last    []driver.Value // As of [rows].
+	columns []wire.Convert
 }
 
 // A resultSet is what a driver says of one result.
@@ -58,6 +63,7 @@ type resultSet struct {
 	columns []string
 	types   []columnType
 	rows    [][]driver.Value
+	maps    []wire.Convert // What makes of its values those of a map.
 }
 
 type columnType struct {
@@ -78,6 +84,7 @@ var (
 	_ driver.RowsColumnTypeLength           = (*memoryRows)(nil)
 	_ driver.RowsColumnTypeNullable         = (*memoryRows)(nil)
 	_ driver.RowsColumnTypePrecisionScale   = (*memoryRows)(nil)
+	_ wire.MapRows                          = (*memoryRows)(nil)
 )
 
 // readAll reads rows into memory and closes them.
@@ -129,6 +136,9 @@ func readSet(r *rows) (resultSet, error) {
 		t.precision, t.scale, t.hasPrecision = r.ColumnTypePrecisionScale(i)
 		set.types = append(set.types, t)
 	}
+	if inner, ok := r.inner.(wire.MapRows); ok {
+		set.maps = inner.MapColumns()
+	}
 	row := make([]driver.Value, len(set.columns))
 	for {
 		err := r.Next(row)
@@ -152,6 +162,8 @@ func (m *memoryRows) Next(dest []driver.Value) error {
 	}
 	copy(dest, m.sets[0].rows[m.next])
 	m.next++
+	m.last = dest
+	convert(m.columns, dest)
 	return nil
 }
 
@@ -162,10 +174,23 @@ func (m *memoryRows) NextResultSet() error {
 		return io.EOF
 	}
 	m.sets, m.next = m.sets[1:], 0
+	m.last, m.columns = nil, nil
 	return nil
 }
 
-func (m *memoryRows) ColumnTypeScanType(i int) reflect.Type { return m.sets[0].types[i].scan }
+// MapColumns implements [wire.MapRows].
+func (m *memoryRows) MapColumns() []wire.Convert { return m.sets[0].maps }
+
+func (m *memoryRows) ColumnTypeScanType(i int) reflect.Type {
+	if i == 0 && m.columns == nil && mapped() {
+		m.columns = m.MapColumns()
+		convert(m.columns, m.last)
+	}
+	if m.columns != nil {
+		return bytesType
+	}
+	return m.sets[0].types[i].scan
+}
 
 func (m *memoryRows) ColumnTypeDatabaseTypeName(i int) string { return m.sets[0].types[i].name }
 

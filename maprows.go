@@ -39,13 +39,14 @@ func (r *rows) toMaps() {
 		return
 	}
 	r.columns = inner.MapColumns()
-	r.convert(r.last)
+	convert(r.columns, r.last)
 }
 
-func (r *rows) convert(row []driver.Value) {
-	for i, convert := range r.columns {
-		if convert != nil && i < len(row) {
-			row[i] = convert(row[i])
+// convert makes of the values of a row, if there is one, those of a map.
+func convert(columns []wire.Convert, row []driver.Value) {
+	for i, to := range columns {
+		if to != nil && i < len(row) {
+			row[i] = to(row[i])
 		}
 	}
 }

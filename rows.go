@@ -65,7 +65,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	if err == nil {
 		r.last = dest
 		if r.columns != nil {
-			r.convert(dest)
+			convert(r.columns, dest)
 		}
 		return nil
 	}

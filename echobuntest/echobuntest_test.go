@@ -297,3 +297,37 @@ func TestNewClosesAtTheEnd(t *testing.T) {
 	require.Empty(t, f.end())
 	require.Error(t, x.Engine().PingContext(t.Context()))
 }
+
+// A row that is a map has the types of its columns, as outside of a test.
+func TestIsolatedRowsAsMaps(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		var tables []*echobun.Table
+		for _, bind := range []string{echobun.DefaultBind, "orders"} {
+			tables = append(tables, &echobun.Table{Name: "facts", BindKey: bind, Columns: []echobun.Column{
+				{Name: "name", Type: echobun.String(20)},
+				{Name: "flag", Type: echobun.Boolean},
+				{Name: "price", Type: echobun.Numeric(10, 2)},
+			}})
+		}
+		require.NoError(t, x.Register(tables[0], tables[1]))
+		ctx, end := x.AppContext(context.WithoutCancel(t.Context()))
+		defer end()
+		require.NoError(t, x.CreateAll(ctx))
+		echobuntest.Isolate(t, x)
+		s, err := x.Session(ctx)
+		require.NoError(t, err)
+		want := map[string]any{"name": "ann", "flag": true, "price": "12.30"}
+		for _, table := range tables {
+			_, err := s.NewInsert().Table(table).Model(&want).Exec(ctx)
+			require.NoError(t, err)
+			var rows []map[string]any
+			require.NoError(t, s.NewSelect().Table(table).Scan(ctx, &rows))
+			require.Equal(t, []map[string]any{want}, rows)
+			var row map[string]any
+			require.NoError(t, s.NewSelect().Table(table).Scan(ctx, &row))
+			require.Equal(t, want, row)
+		}
+	})
+}
