@@ -70,7 +70,7 @@ type appContext struct {
 	cancel context.CancelFunc
 	open   []*transaction // Rolled back by end.
 	over   bool           // What was open has been ended, and nothing more may be.
-	loose  int            // Transactions of Bun's that live on it.
+	loose  int32          // Transactions of Bun's that live on it.
 	still  chan struct{}  // Closed when there are none; nil unless somebody waits.
 
 	next, previous *appContext // Of those that run; see [running].
