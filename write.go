@@ -6,6 +6,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/echobun/echobun/internal/wire"
 	"github.com/echobun/echobun/internal/writes"
 )
 
@@ -60,12 +61,24 @@ func (w *write) ExecContext(ctx context.Context, query string, args ...any) (sql
 	if err != nil {
 		return nil, err
 	}
+	if writes.Counts(w.q) {
+		return w.execCounted(ctx, query, args)
+	}
 	res, err := w.conn.ExecContext(ctx, query, args...)
 	if err != nil {
 		writes.Failed(w.q)
+	}
+	return res, err
+}
+
+// execCounted is ExecContext for an INSERT of which Bun counts the keys.
+func (w *write) execCounted(ctx context.Context, query string, args []any) (sql.Result, error) {
+	step := int64(1)
+	res, err := w.conn.ExecContext(wire.WithKeyStep(ctx, &step), query, args...)
+	if err != nil {
 		return nil, err
 	}
-	return writes.Result(w.q, query, res), nil
+	return writes.Result(w.q, query, res, step), nil
 }
 
 // QueryContext runs finished SQL.

@@ -532,3 +532,21 @@ func TestFailedSoftDeleteLeavesTheModel(t *testing.T) {
 		require.False(t, one.DeletedAt.IsZero())
 	})
 }
+
+// In a cluster each node counts keys of its own.
+func TestKeysThatAreApart(t *testing.T) {
+	t.Parallel()
+	x := newExtension(t, echobun.Config{DatabaseURI: dbtest.MariaDB(t).URL() + "?auto_increment_increment=3"}, (*keyword)(nil))
+	ctx, db := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	told := []keyword{{Name: "a"}, {Name: "b"}}
+	_, err := db.NewInsert().Model(&told).Exec(ctx)
+	require.NoError(t, err)
+	require.Equal(t, told[0].ID+3, told[1].ID)
+
+	counted := []keyword{{Name: "c"}, {Name: "d"}}
+	_, err = db.NewInsert().Model(&counted).Returning("NULL").Exec(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []keyword{{Name: "c"}, {Name: "d"}}, counted)
+	require.Equal(t, told[1].ID+6, keyOf(ctx, t, db, "d"))
+}

@@ -214,6 +214,7 @@ func (c *conn) exec(ctx context.Context, query string, run func(context.Context)
 	if err = s.end(err); err != nil {
 		return nil, err
 	}
+	wire.NoteKeyStep(ctx, c.hello.step)
 	return res, nil
 }
 

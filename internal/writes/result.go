@@ -10,16 +10,23 @@ import (
 	"github.com/uptrace/bun/schema"
 )
 
-// Result returns what Bun is to know of the result of q's statement. Without
-// RETURNING it counts the keys of a slice up from that of the first row that
-// the database has counted: only right if it has counted one for each.
-func Result(q Builder, text string, res sql.Result) sql.Result {
-	insert, ok := q.(*bun.InsertQuery)
-	if !ok || q.DB().HasFeature(feature.Returning|feature.Output) {
-		return res
+// Counts reports whether Bun counts the keys of q's slice up from that of the
+// first row, as it does where it has no RETURNING.
+func Counts(q Builder) bool {
+	if _, ok := q.(*bun.InsertQuery); !ok || q.DB().HasFeature(feature.Returning|feature.Output) {
+		return false
 	}
-	t, s, ok := slice(q)
-	if !ok || len(t.PKs) != 1 || !t.PKs[0].AutoIncrement || counted(t.PKs[0], elements(s), text, res) || !owns(insert, text) {
+	t, _, ok := slice(q)
+	return ok && len(t.PKs) == 1 && t.PKs[0].AutoIncrement
+}
+
+// Result returns what Bun is to know of the result of a statement of which it
+// counts the keys: only right if the database has counted one for each row,
+// in steps of one.
+func Result(q Builder, text string, res sql.Result, step int64) sql.Result {
+	insert, ok := q.(*bun.InsertQuery)
+	t, s, _ := slice(q)
+	if !ok || counted(t.PKs[0], elements(s), text, res, step) || !owns(insert, text) {
 		return res
 	}
 	return keyless{res}
@@ -27,12 +34,12 @@ func Result(q Builder, text string, res sql.Result) sql.Result {
 
 // counted reports whether the database has given a key to each of rows, one
 // after the other.
-func counted(pk *schema.Field, rows []reflect.Value, text string, res sql.Result) bool {
+func counted(pk *schema.Field, rows []reflect.Value, text string, res sql.Result, step int64) bool {
 	if len(rows) == 1 {
 		return true // The key is this row's, also if it was there before.
 	}
 	n, err := res.RowsAffected()
-	if err != nil || n != int64(len(rows)) || strings.Contains(text, " ON DUPLICATE KEY ") {
+	if err != nil || step != 1 || n != int64(len(rows)) || strings.Contains(text, " ON DUPLICATE KEY ") {
 		return false
 	}
 	for _, row := range rows {
