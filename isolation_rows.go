@@ -53,9 +53,6 @@ func (c *conn) queryAny(ctx context.Context, query string, args []driver.NamedVa
 type memoryRows struct {
 	sets []resultSet
 	next int // Of the current set.
-
-	last    []driver.Value // As of [rows].
-	columns []wire.Convert
 }
 
 // A resultSet is what a driver says of one result.
@@ -162,8 +159,6 @@ func (m *memoryRows) Next(dest []driver.Value) error {
 	}
 	copy(dest, m.sets[0].rows[m.next])
 	m.next++
-	m.last = dest
-	convert(m.columns, dest)
 	return nil
 }
 
@@ -174,23 +169,13 @@ func (m *memoryRows) NextResultSet() error {
 		return io.EOF
 	}
 	m.sets, m.next = m.sets[1:], 0
-	m.last, m.columns = nil, nil
 	return nil
 }
 
 // MapColumns implements [wire.MapRows].
 func (m *memoryRows) MapColumns() []wire.Convert { return m.sets[0].maps }
 
-func (m *memoryRows) ColumnTypeScanType(i int) reflect.Type {
-	if i == 0 && m.columns == nil && mapped() {
-		m.columns = m.MapColumns()
-		convert(m.columns, m.last)
-	}
-	if m.columns != nil {
-		return bytesType
-	}
-	return m.sets[0].types[i].scan
-}
+func (m *memoryRows) ColumnTypeScanType(i int) reflect.Type { return m.sets[0].types[i].scan }
 
 func (m *memoryRows) ColumnTypeDatabaseTypeName(i int) string { return m.sets[0].types[i].name }
 
