@@ -250,6 +250,8 @@ func (c *branchContext) Value(key any) any {
 		return c.b.t.opts.CommitTimeout
 	case wire.BranchKey{}:
 		return c.b.part
+	case wire.UnitKey{}:
+		return c.b.t
 	}
 	return c.Context.Value(key)
 }

@@ -30,7 +30,8 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res d
 }
 
 func (s *stmt) exec(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	if err := s.c.mayWork(); err != nil {
+	// It may have been prepared before the transaction.
+	if err := cmpError(s.c.mayWork(), s.c.mayRun(s.query)); err != nil {
 		return nil, s.c.refused(operation(s.query), err)
 	}
 	start := s.c.clock()
@@ -52,7 +53,8 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (rows
 }
 
 func (s *stmt) queryRows(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	if err := s.c.mayWork(); err != nil {
+	// It may have been prepared before the transaction.
+	if err := cmpError(s.c.mayWork(), s.c.mayRun(s.query)); err != nil {
 		return nil, s.c.refused(operation(s.query), err)
 	}
 	start := s.c.clock()

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/uptrace/bun/dialect"
+
+	"github.com/echobun/echobun/internal/sqltext"
 )
 
 // A view is a connection that shares the isolated one. A transaction on it is
@@ -97,17 +99,17 @@ func onlyReads(query string) bool {
 	return false
 }
 
-// refusal returns why a statement cannot run, as far as its first words tell:
-// it would end the isolation, and leave what the test wrote.
+// refusal returns why a text cannot run, as far as the first words of its
+// statements tell: it would end the isolation, and leave what the test wrote.
 func (i *isolation) refusal(query string) error {
-	op := operation(query)
-	switch {
-	case controls(op, query):
+	switch op, how := i.e.ending(query); how {
+	case sqltext.Controls:
 		return errors.New("an isolated test cannot control transactions by SQL: use RunInTx or BeginTx")
-	case i.is(dialect.MySQL) && commitsImplicitly(op, query):
+	case sqltext.Commits:
 		return fmt.Errorf("%s would commit the isolated test, as DDL does on MySQL and MariaDB: do it before Isolate", op)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // BeginTx sets a savepoint. Options are the isolated transaction's.

@@ -41,6 +41,7 @@ type conn struct {
 	// prepared is the transaction that is prepared and belongs to this
 	// connection: as long as it lives, no other can finish it.
 	prepared string
+	guard    guard
 	// spare is a watch to use again, and spareRows are rows.
 	spare     *watch
 	spareRows *rows
@@ -87,8 +88,9 @@ func (c *conn) IsValid() bool {
 	return !c.broken && !c.changed && c.prepared == "" && c.inner.IsValid() && !c.status.inTx()
 }
 
-// InTransaction reports what the server last said.
-func (c *conn) InTransaction() bool { return c.status.inTx() }
+// InTransaction reports what the server last said, and asks it whether the
+// transaction is still the same, where a statement may have ended it.
+func (c *conn) InTransaction() bool { return c.status.inTx() && !c.endedInside() }
 
 // ResetSession reports whether the connection may be used again.
 func (c *conn) ResetSession(ctx context.Context) error {
@@ -126,7 +128,11 @@ func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver
 	if err != nil {
 		return nil, harmless(ctx, err)
 	}
-	return &tx{inner: inner, conn: c, limit: wire.CommitTimeout(ctx)}, nil
+	t := &tx{inner: inner, conn: c, limit: wire.CommitTimeout(ctx)}
+	if wire.UnitOf(ctx) != nil {
+		c.guard = guard{limit: t.limit}
+	}
+	return t, nil
 }
 
 // Prepare prepares a statement.
@@ -245,6 +251,9 @@ func (c *conn) query(ctx context.Context, query string, run func(context.Context
 // start begins to watch over a statement that is about to be sent.
 func (c *conn) start(ctx context.Context, query string) (statement, error) {
 	if err := ctx.Err(); err != nil {
+		return statement{}, err
+	}
+	if err := c.setGuard(query); err != nil {
 		return statement{}, err
 	}
 	c.changed = c.changed || leavesState(query) && !wire.OwnSession(ctx)

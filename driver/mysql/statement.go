@@ -35,6 +35,7 @@ func (s statement) end(err error) error {
 	if errors.Is(err, gomysql.ErrBusyBuffer) {
 		err = fmt.Errorf("mysql: rows of an earlier query on this connection are still open: close them first: %w", err)
 	}
+	s.conn.heardGuarded(err)
 	if cause != nil {
 		s.conn.broken = true // A late KILL must not hit the next statement.
 	}

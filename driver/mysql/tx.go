@@ -20,6 +20,7 @@ type tx struct {
 // Commit commits. Any error that the server did not send itself leaves the
 // outcome unknown, unless the COMMIT was never sent.
 func (t *tx) Commit() error {
+	t.conn.guard = guard{}
 	unsent := !t.conn.inner.IsValid()
 	err := t.conn.bounded(t.limit, t.inner.Commit)
 	var refused *gomysql.MySQLError
@@ -31,6 +32,7 @@ func (t *tx) Commit() error {
 
 // Rollback rolls back. The server does that by itself if the connection is lost.
 func (t *tx) Rollback() error {
+	t.conn.guard = guard{}
 	if !t.conn.inner.IsValid() {
 		t.conn.broken = true
 		return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	sqldriver "database/sql/driver"
+	"errors"
 	"time"
 
 	modernc "modernc.org/sqlite"
@@ -34,6 +35,7 @@ var (
 	_ sqldriver.NamedValueChecker  = (*conn)(nil)
 	_ sqldriver.SessionResetter    = (*conn)(nil)
 	_ sqldriver.Validator          = (*conn)(nil)
+	_ wire.TransactionTeller       = (*conn)(nil)
 )
 
 // conn is a connection that waits its turn to write, and that knows whether it
@@ -53,6 +55,7 @@ type conn struct {
 	managed    bool  // It was begun by BeginTx, not by a statement.
 	locked     bool  // The gate is ours.
 	rolledBack bool  // Set by SQLite when it rolls a transaction back.
+	committed  bool  // Set by SQLite when it commits what was written.
 	lost       error // Why the transaction is gone though nobody has ended it.
 }
 
@@ -132,6 +135,7 @@ func (c *conn) Close() error {
 		c.roll()
 	}
 	c.raw.RegisterRollbackHook(nil)
+	c.raw.RegisterCommitHook(nil)
 	err := c.raw.Close()
 	c.unlock()
 	c.in.handle.close()
@@ -222,12 +226,15 @@ func (c *conn) unlock() {
 func (c *conn) leave(v verb, err error) error {
 	err = c.n.where.name(err)
 	c.broken = c.broken || err != nil && !c.queryOnly && outlives(err)
-	rolledBack := c.rolledBack
-	c.rolledBack = false
+	rolledBack, committed := c.rolledBack, c.committed
+	c.rolledBack, c.committed = false, false
 	switch {
 	case c.lost != nil:
-	case c.managed && v&ends != 0 && !c.insideNow():
+	case c.managed && (committed || v&ends != 0 && (rolledBack || !c.insideNow())):
 		c.lost = &lostError{cause: errEnded}
+		if c.insideNow() {
+			c.roll() // Another one, which a script has begun.
+		}
 	case rolledBack && v&rolls == 0 && (c.inside || v&begins != 0):
 		c.inside = true // Until it is ended, so that nothing is written outside of it.
 		c.lost = &lostError{cause: cmp.Or(err, errRolledBack)}
@@ -239,6 +246,14 @@ func (c *conn) leave(v verb, err error) error {
 		c.unlock()
 	}
 	return err
+}
+
+// InTransaction reports whether the transaction that BeginTx has begun is the one
+// that the connection is in, or SQLite has rolled that back: neither a COMMIT nor
+// a ROLLBACK of the user's has ended it.
+func (c *conn) InTransaction() bool {
+	lost, _ := asType[*lostError](c.lost)
+	return c.inside && (lost == nil || !errors.Is(lost, errEnded))
 }
 
 // insideNow asks SQLite whether it is in a transaction: only outside of one
@@ -269,6 +284,6 @@ func (c *conn) endLost(v verb) (bool, error) {
 
 // forget is the end of a transaction.
 func (c *conn) forget() {
-	c.inside, c.managed, c.rolledBack, c.lost = false, false, false, nil
+	c.inside, c.managed, c.rolledBack, c.committed, c.lost = false, false, false, false, nil
 	c.unlock()
 }

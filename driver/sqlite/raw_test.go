@@ -112,7 +112,9 @@ func TestTransactionEndedByAStatement(t *testing.T) {
 	_, url := newFile(t)
 	db := open(t, url)
 	run(t, db, "CREATE TABLE x (id INTEGER)")
-	for _, end := range []string{"COMMIT", "ROLLBACK", "END; SELECT 1"} {
+	for _, end := range []string{
+		"COMMIT", "ROLLBACK", "END; SELECT 1", "SELECT 1; COMMIT; BEGIN", "SELECT 1; ROLLBACK; BEGIN IMMEDIATE", "END; BEGIN; SELECT 1",
+	} {
 		err := db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 			run(t, tx, "SAVEPOINT a")
 			run(t, tx, "RELEASE a")

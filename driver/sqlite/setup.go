@@ -26,6 +26,10 @@ func (n *connector) newConn(opened sqldriver.Conn) (*conn, error) {
 func (c *conn) setUp(ctx context.Context) error {
 	s := c.n.set
 	c.raw.RegisterRollbackHook(func() { c.rolledBack = true })
+	c.raw.RegisterCommitHook(func() int32 {
+		c.committed = true
+		return 0
+	})
 	err := c.pragmas("busy_timeout("+strconv.FormatInt(s.busyTimeout.Milliseconds(), 10)+")",
 		"foreign_keys("+strconv.FormatBool(s.foreignKeys)+")")
 	if err != nil {

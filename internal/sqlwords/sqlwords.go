@@ -8,16 +8,18 @@ import "strings"
 // A Dialect is how a database writes text and comments.
 type Dialect int
 
-// The dialects. SQLite's driver has a scanner of its own.
+// The dialects. SQLite's driver has a scanner of its own, which tells more.
 const (
 	Postgres Dialect = iota
 	MySQL
+	SQLite
 )
 
 // A Scanner takes words off the beginning of a text.
 type Scanner struct {
 	Dialect Dialect
 	rest    string
+	quoted  bool
 }
 
 // Scan returns a scanner of a text.
@@ -28,6 +30,7 @@ func (d Dialect) Scan(text string) Scanner { return Scanner{Dialect: d, rest: te
 // constant is "'". It is empty at the end.
 func (s *Scanner) Next() string {
 	s.trim()
+	s.quoted = false
 	if s.rest == "" {
 		return ""
 	}
@@ -37,9 +40,14 @@ func (s *Scanner) Next() string {
 		return "'"
 	case c == '"' && s.Dialect == MySQL:
 		// A name with ANSI_QUOTES. A backslash in one is rare.
+		s.quoted = true
 		return named(s.constant(c, true))
 	case c == '"', c == '`':
+		s.quoted = true
 		return named(s.constant(c, false))
+	case c == '[' && s.Dialect == SQLite:
+		s.quoted = true
+		return named(s.constant(']', false))
 	case c == '$' && s.Dialect == Postgres:
 		if s.dollars() {
 			return "'"
@@ -55,6 +63,9 @@ func (s *Scanner) Peek() string {
 	ahead := *s
 	return ahead.Next()
 }
+
+// Quoted reports whether what Next has taken last was a name in quotes.
+func (s *Scanner) Quoted() bool { return s.quoted }
 
 // Rest is what has not been taken.
 func (s *Scanner) Rest() string { return s.rest }
@@ -86,29 +97,27 @@ func (s *Scanner) word() string {
 // and returns it without them.
 func (s *Scanner) constant(quote byte, backslashes bool) string {
 	text := s.rest[1:]
-	for i := 0; ; i++ {
-		end := strings.IndexByte(text[i:], quote)
-		if backslashes {
-			if at := strings.IndexByte(text[i:], '\\'); at >= 0 && (end < 0 || at < end) {
-				i += at + 1 // And the next character, whatever it is.
-				if i < len(text) {
-					continue
-				}
-				end = -1
+	for i := 0; i < len(text); i++ {
+		if !backslashes {
+			end := strings.IndexByte(text[i:], quote)
+			if end < 0 {
+				break
 			}
+			i += end
 		}
-		if end < 0 {
-			s.rest = ""
-			return text
-		}
-		i += end
-		if i+1 < len(text) && text[i+1] == quote {
+		switch {
+		case text[i] == '\\' && backslashes:
+			i++ // The next character is taken with it, whatever it is.
+		case text[i] != quote:
+		case i+1 < len(text) && text[i+1] == quote:
 			i++
-			continue
+		default:
+			s.rest = text[i+1:]
+			return text[:i]
 		}
-		s.rest = text[i+1:]
-		return text[:i]
 	}
+	s.rest = ""
+	return text
 }
 
 // dollars takes a constant between dollar signs, $$ or $tag$.

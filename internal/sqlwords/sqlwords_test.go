@@ -1,7 +1,9 @@
 package sqlwords_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +41,30 @@ func TestWords(t *testing.T) {
 	} {
 		require.Equal(t, want, words(sqlwords.MySQL, text), text)
 	}
+	for text, want := range map[string][]string{
+		"/* a /* b */ c -- d\n e":     {"c", "e"},
+		"[a;b] $$ ; $$ E'\\' 'it''s'": {"a;b", "$", "$", ";", "$", "$", "E", "'", "'"},
+	} {
+		require.Equal(t, want, words(sqlwords.SQLite, text), text)
+	}
+}
+
+func TestQuoted(t *testing.T) {
+	t.Parallel()
+	s := sqlwords.SQLite.Scan("a \"b\" `c` [d] 'e' f")
+	for _, want := range []bool{false, true, true, true, false, false} {
+		word := s.Next()
+		require.Equal(t, want, s.Quoted(), word)
+	}
+}
+
+// A constant is read once, however many of its characters are escaped.
+func TestLongConstant(t *testing.T) {
+	t.Parallel()
+	text := "'" + strings.Repeat(`''\\`, 1<<20) + "' x"
+	start := time.Now()
+	require.Equal(t, []string{"'", "x"}, words(sqlwords.MySQL, text))
+	require.Less(t, time.Since(start), 2*time.Second)
 }
 
 func TestAround(t *testing.T) {
@@ -54,7 +80,7 @@ func FuzzWords(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, d := range []sqlwords.Dialect{sqlwords.Postgres, sqlwords.MySQL} {
+		for _, d := range []sqlwords.Dialect{sqlwords.Postgres, sqlwords.MySQL, sqlwords.SQLite} {
 			s := d.Scan(text)
 			for left := len(text) + 1; ; left = len(s.Rest()) {
 				word := s.Next()
