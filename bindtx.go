@@ -11,6 +11,7 @@ import (
 
 	"github.com/echobun/echobun/driver"
 	"github.com/echobun/echobun/internal/bridge"
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // BeginTx begins Bun's transaction on this engine: a savepoint, if the session
@@ -144,6 +145,9 @@ func (h *handle) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(conte
 	}
 	if h.e.hooked {
 		ctx = bridge.WithTx(ctx)
+	}
+	if h.e.is(dialect.SQLite) {
+		ctx = wire.WithUnit(ctx) // Of this and those that fn begins with its context on other binds.
 	}
 	tx, done, err := h.beginTx(ctx, opts)
 	if err != nil {

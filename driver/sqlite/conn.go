@@ -54,6 +54,9 @@ type conn struct {
 	inside     bool  // In a transaction.
 	managed    bool  // It was begun by BeginTx, not by a statement.
 	locked     bool  // The gate is ours.
+	unit       any   // The transaction over several databases that it is in, or nil.
+	read       bool  // A transaction that began without the gate has read.
+	upgrading  bool  // It takes the gate now.
 	rolledBack bool  // Set by SQLite when it rolls a transaction back.
 	committed  bool  // Set by SQLite when it commits what was written.
 	lost       error // Why the transaction is gone though nobody has ended it.
@@ -198,15 +201,20 @@ func (c *conn) enter(ctx context.Context, v verb) (time.Duration, error) {
 		c.changed = true
 	}
 	if c.locked || v&writes == 0 && !c.n.where.memory {
+		c.read = c.read || c.managed && !c.locked
 		return c.n.set.busyTimeout, nil
 	}
+	c.upgrading = c.managed
 	return c.lock(ctx)
 }
 
 // lock takes the gate. It returns what is left of the time for waiting.
 func (c *conn) lock(ctx context.Context) (time.Duration, error) {
 	limit := c.limit(ctx)
-	waited, err := c.gate.lock(ctx, limit)
+	if c.read && !c.wal {
+		limit = 0 // The COMMIT of who is through waits for our end.
+	}
+	waited, err := c.gate.lock(ctx, limit, c.unit)
 	if err != nil {
 		return 0, &lockError{where: c.n.where, waited: waited, cause: err}
 	}
@@ -226,6 +234,10 @@ func (c *conn) unlock() {
 func (c *conn) leave(v verb, err error) error {
 	err = c.n.where.name(err)
 	c.broken = c.broken || err != nil && !c.queryOnly && outlives(err)
+	if c.upgrading && isBusy(err) {
+		c.unlock() // It may only read on, which is no reason to keep others from writing.
+	}
+	c.upgrading = false
 	rolledBack, committed := c.rolledBack, c.committed
 	c.rolledBack, c.committed = false, false
 	switch {
@@ -285,5 +297,6 @@ func (c *conn) endLost(v verb) (bool, error) {
 // forget is the end of a transaction.
 func (c *conn) forget() {
 	c.inside, c.managed, c.rolledBack, c.committed, c.lost = false, false, false, false, nil
+	c.unit, c.read = nil, false
 	c.unlock()
 }

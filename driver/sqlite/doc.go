@@ -26,7 +26,7 @@
 //	foreign_keys   whether foreign keys are checked (on)
 //	query_only     whether writes are refused (off)
 //	auto_vacuum    none, full or incremental
-//	_txlock        how transactions begin: deferred, immediate or exclusive (immediate)
+//	transaction    how transactions begin: deferred, immediate or exclusive (immediate)
 //	_pragma        any other: name(value), can be given several times
 //	mode, cache, immutable, nolock, psow, vfs
 //	               as in SQLite's URIs
@@ -34,7 +34,8 @@
 //	               as in modernc.org/sqlite (_time_format=sqlite, _timezone=UTC)
 //
 // The first six also go by the names that modernc.org/sqlite has for them,
-// such as _busy_timeout and _timeout. Python's isolation_level means _txlock;
+// such as _busy_timeout and _timeout, and transaction by that of _txlock. Python's
+// isolation_level means transaction;
 // its check_same_thread, cached_statements and detect_types have no meaning
 // here and are ignored. Any other parameter is an error.
 //
@@ -51,6 +52,15 @@
 //
 // A statement outside an open transaction waits for that transaction, also in
 // the goroutine that has opened it, and then fails as "database is locked".
+//
+// With transaction=deferred, a transaction takes no lock until it first writes,
+// and waits in the queue then. If somebody has written meanwhile, what it has read
+// is not true any more, and the write fails as a serialization failure.
+//
+// A transaction over several files keeps what it has taken until its end. Where two
+// would wait for each other, the later one fails at once, as a serialization
+// failure, if both are of this process and began as parts of a session's
+// transaction, or by RunInTx within each other.
 //
 // A database in memory has no journal mode to choose. It does one statement or
 // transaction at a time, and keeps the rows of a query in memory until they

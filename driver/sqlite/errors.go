@@ -14,6 +14,7 @@ import (
 
 var (
 	errNUL        = errors.New("sqlite: NUL byte (0x00) in the text of a statement: SQLite would not read past it; give it as an argument")
+	errDeadlock   = errors.New("deadlock: who has it waits for what this transaction has on another file")
 	errQueue      = errors.New("other writers of this process came first")
 	errEnded      = errors.New("sqlite: the transaction was ended by a COMMIT or ROLLBACK of its own")
 	errRolledBack = errors.New("sqlite: the statement rolled it back")
@@ -29,7 +30,10 @@ type lockError struct {
 
 func (e *lockError) Error() string {
 	hint := ""
-	if errors.Is(e.cause, errQueue) {
+	switch {
+	case errors.Is(e.cause, errDeadlock):
+		hint = " (use the files in the same order everywhere, or transaction=deferred where some are only read)"
+	case errors.Is(e.cause, errQueue):
 		hint = " (a statement outside an open transaction waits for that to end: use the transaction, or raise busy_timeout)"
 	}
 	return fmt.Sprintf("sqlite: %v: database is locked: waited %v: %v%s", e.where, e.waited.Round(time.Millisecond), e.cause, hint)
@@ -121,7 +125,7 @@ func classify(err error) driver.Class {
 	if _, lost := asType[*lostError](err); lost {
 		class |= driver.DoomsTx
 	}
-	if _, locked := asType[*lockError](err); locked && (errors.Is(err, errQueue) || isBusy(err)) {
+	if _, locked := asType[*lockError](err); locked && (errors.Is(err, errQueue) || errors.Is(err, errDeadlock) || isBusy(err)) {
 		class |= driver.Serialization
 	}
 	if errors.Is(err, errYear) {

@@ -15,22 +15,83 @@ import (
 type gate struct {
 	mu     sync.Mutex
 	closed bool      // Somebody is through. Guarded by mu.
-	queue  list.List // Of chan struct{}, closed for its waiter's turn. Guarded by mu.
+	unit   any       // The transaction over several databases that is, or nil. Guarded by mu.
+	queue  list.List // Of *waiter. Guarded by mu.
+}
+
+// A waiter waits for its turn at a gate.
+type waiter struct {
+	unit any           // The transaction over several databases that it is a part of, or nil.
+	turn chan struct{} // Closed for its turn.
 }
 
 // lock waits for its turn until ctx ends, and no longer than limit. It returns
-// how long that took.
-func (g *gate) lock(ctx context.Context, limit time.Duration) (time.Duration, error) {
-	g.mu.Lock()
-	if !g.closed {
-		g.closed = true
-		g.mu.Unlock()
+// how long that took. Where a unit would wait for itself, by way of others that
+// wait, it fails at once.
+func (g *gate) lock(ctx context.Context, limit time.Duration, unit any) (time.Duration, error) {
+	if g.tryLock(unit) {
 		return 0, nil
 	}
-	turn := make(chan struct{})
-	place := g.queue.PushBack(turn)
-	g.mu.Unlock()
-	return g.wait(ctx, limit, turn, place)
+	w := &waiter{unit: unit, turn: make(chan struct{})}
+	if unit == nil {
+		if place := g.enqueue(w); place != nil {
+			return g.wait(ctx, limit, w.turn, place)
+		}
+		return 0, nil
+	}
+	place, err := waits.begin(g, w)
+	if err != nil || place == nil {
+		return 0, err
+	}
+	defer waits.end(g, w)
+	return g.wait(ctx, limit, w.turn, place)
+}
+
+// tryLock goes through if nobody is.
+func (g *gate) tryLock(unit any) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.closed, g.unit = true, unit
+	return true
+}
+
+// enqueue gives w a place in the queue, or has it go through if that has become
+// free, and returns nil.
+func (g *gate) enqueue(w *waiter) *list.Element {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.closed, g.unit = true, w.unit
+		return nil
+	}
+	return g.queue.PushBack(w)
+}
+
+// leaveQueue gives a place in the queue back.
+func (g *gate) leaveQueue(place *list.Element) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.queue.Remove(place)
+}
+
+// before returns the units that w waits for: the one that is through, and those
+// whose turn comes before. There are none if w's has come.
+func (g *gate) before(w *waiter) []any {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	units := []any{g.unit}
+	for e := g.queue.Front(); e != nil; e = e.Next() {
+		if e.Value == w {
+			return units
+		}
+		if other, _ := e.Value.(*waiter); other.unit != nil {
+			units = append(units, other.unit)
+		}
+	}
+	return nil
 }
 
 func (g *gate) wait(ctx context.Context, limit time.Duration, turn chan struct{}, place *list.Element) (time.Duration, error) {
@@ -70,11 +131,12 @@ func (g *gate) unlock() {
 func (g *gate) nextLocked() {
 	first := g.queue.Front()
 	if first == nil {
-		g.closed = false
+		g.closed, g.unit = false, nil
 		return
 	}
-	turn, _ := g.queue.Remove(first).(chan struct{})
-	close(turn)
+	next, _ := g.queue.Remove(first).(*waiter)
+	g.unit = next.unit
+	close(next.turn)
 }
 
 // gates holds the gates of this process by database, so that all engines of

@@ -53,6 +53,7 @@ var parameters = map[string]parameter{
 	"_auto_vacuum": autoVacuum,
 	"_vacuum":      autoVacuum,
 
+	"transaction":     begin,
 	"_txlock":         begin,
 	"isolation_level": begin,
 

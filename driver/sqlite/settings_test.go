@@ -77,6 +77,8 @@ func TestRefusedParameters(t *testing.T) {
 		{"auto_vacuum=3", "auto_vacuum"},
 		{"query_only=2", "query_only"},
 		{"_txlock=none", "_txlock"},
+		{"transaction=none", "transaction"},
+		{"transaction=deferred&_txlock=immediate", "_txlock"},
 		{"isolation_level=SERIALIZABLE", "isolation_level"},
 		{"uri=perhaps", "uri"},
 		{"mode=rwx", "mode"},

@@ -25,6 +25,7 @@ func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver
 	if opts.ReadOnly || c.n.set.begin == deferred {
 		begin, v = "BEGIN "+deferred, 0
 	}
+	c.unit = wire.UnitOf(ctx)
 	if err := c.run(ctx, v, func(inner context.Context) error {
 		_, err := c.raw.ExecContext(inner, begin, nil)
 		if err == nil {
@@ -32,6 +33,7 @@ func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver
 		}
 		return err
 	}); err != nil {
+		c.unit = nil
 		return nil, err
 	}
 	t := &tx{c: c, limit: wire.CommitTimeout(ctx)}
