@@ -93,6 +93,13 @@ func (c *canceller) cancel(ctx context.Context, deadline time.Time) {
 	if err != nil || ctx.Err() != nil {
 		c.uncertain = true
 	}
+	select {
+	case <-c.over:
+	case <-ctx.Done():
+		// Whoever reads does not come back, from a Scan that has panicked say:
+		// the server must not keep the locks of its transaction for that.
+		closeSocket(c.pgc.Conn())
+	}
 }
 
 // HandleUnwatchAfterCancel is called when a statement whose context has ended

@@ -15,10 +15,12 @@ import (
 
 // hangUp closes the socket of a connection that pgx has given up.
 func (c *conn) hangUp() {
-	if !c.pgc.IsClosed() {
-		return
+	if c.pgc.IsClosed() {
+		closeSocket(c.pgc.Conn())
 	}
-	nc := c.pgc.Conn()
+}
+
+func closeSocket(nc net.Conn) {
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn() // TLS would want to say goodbye.
 	}

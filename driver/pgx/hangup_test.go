@@ -11,6 +11,38 @@ import (
 	"github.com/echobun/echobun/internal/wire"
 )
 
+// A stuckScanner does not come back from Scan, as if it had panicked there:
+// database/sql then keeps its rows locked.
+type stuckScanner chan struct{}
+
+func (s stuckScanner) Scan(any) error { <-s; return nil }
+
+func TestReaderThatDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	db, beside, _ := proxied(t, "")
+	exec(t, beside, "INSERT INTO writes (n) VALUES (1), (2)")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	tx, err := db.BeginTx(ctx, nil)
+	require.NoError(t, err)
+	exec(t, tx, "UPDATE writes SET n = 5")
+	rows, err := tx.QueryContext(ctx, "SELECT n FROM writes")
+	require.NoError(t, err)
+	defer rows.Close()
+	require.True(t, rows.Next())
+
+	stuck, back := make(stuckScanner), make(chan struct{})
+	go func() { defer close(back); _ = rows.Scan(stuck) }()
+	start := time.Now()
+	exec(t, beside, "UPDATE writes SET n = 0")
+	require.Less(t, time.Since(start), 5*time.Second)
+	close(stuck)
+	<-back
+	require.False(t, rows.Next())
+	require.ErrorIs(t, rows.Err(), context.DeadlineExceeded)
+	_ = tx.Rollback()
+}
+
 // TestHungConnectionIsClosed has nothing answer in a transaction. The server
 // keeps its locks for as long as it has a client, of which pgx makes 15 s.
 func TestHungConnectionIsClosed(t *testing.T) {

@@ -25,21 +25,22 @@ func TestTimeoutIsKnownToPgconn(t *testing.T) {
 		},
 		"in a transaction": func(ctx context.Context) error { _, err := tx.ExecContext(ctx, "SELECT pg_sleep(5)"); return err },
 		"no answer": func(ctx context.Context) error {
-			exec(t, db, "SELECT 1")
 			p.Arm(cutproxy.HangReply, "insert into")
 			_, err := db.ExecContext(ctx, "INSERT INTO writes (n) VALUES (1)")
 			return err
 		},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		exec(t, db, "SELECT 1") // So there is a connection.
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		err := run(ctx)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded, name)
 		require.True(t, pgconn.Timeout(err), "%s: %v", name, err)
 		require.False(t, pgconn.SafeToRetry(err), "%s: %v", name, err)
 
+		exec(t, db, "SELECT 1")
 		ctx, cancel = context.WithCancel(t.Context())
-		time.AfterFunc(50*time.Millisecond, cancel)
+		time.AfterFunc(500*time.Millisecond, cancel)
 		err = run(ctx)
 		require.Error(t, err, name)
 		require.False(t, pgconn.Timeout(err), "%s: %v", name, err)
