@@ -157,12 +157,12 @@ func TestTxRefusesWhatWasPreparedBefore(t *testing.T) {
 	t.Parallel()
 	x, ctx, s := newBank(t)
 	for _, key := range []string{"auth", "meta"} {
-		stmt, err := x.Engines()[key].DB.PrepareContext(ctx, "ROLLBACK")
+		stmt, err := x.Engines()[key].DB.PrepareContext(ctx, "ROLLBACK") //nolint:sqlclosecheck // It is closed below, before the next one.
 		require.NoError(t, err, key)
 		err = s.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
 			require.NoError(t, insertAll(ctx, tx, "half"))
 			return tx.Bind(key).RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
-				return ran(btx.Tx.StmtContext(ctx, stmt).ExecContext(ctx))
+				return ran(btx.Tx.StmtContext(ctx, stmt).ExecContext(ctx)) //nolint:sqlclosecheck // Its end is the transaction's.
 			})
 		})
 		require.ErrorContains(t, err, "ROLLBACK would end the transaction", key)

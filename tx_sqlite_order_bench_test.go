@@ -2,7 +2,7 @@ package echobun_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -52,7 +52,7 @@ func oneOfTwoFiles(x *echobun.Extension, name int64, readsFirst bool) error {
 				return err
 			}
 		}
-		if err := ran(tx.NewInsert().Model(&Debit{Name: fmt.Sprint(name)}).Exec(ctx)); err != nil || readsFirst {
+		if err := ran(tx.NewInsert().Model(&Debit{Name: strconv.FormatInt(name, 10)}).Exec(ctx)); err != nil || readsFirst {
 			return err
 		}
 		return read()

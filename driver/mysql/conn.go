@@ -253,7 +253,7 @@ func (c *conn) start(ctx context.Context, query string) (statement, error) {
 	if err := ctx.Err(); err != nil {
 		return statement{}, err
 	}
-	if err := c.setGuard(query); err != nil {
+	if err := c.setGuard(query); err != nil { //nolint:contextcheck // A KILL for ctx could hit the statement that follows.
 		return statement{}, err
 	}
 	c.changed = c.changed || leavesState(query) && !wire.OwnSession(ctx)
