@@ -185,6 +185,7 @@ type finisher func(tp driver.TwoPhase, ctx context.Context, conn bun.Conn, id st
 // finish ends the prepared branch on its own connection, or on another one if
 // that is lost.
 func (b *branch) finish(ctx context.Context, op string, how finisher) error {
+	ctx = b.t.root.session.claims(ctx, b.e, op, nil) // After its transaction, for hooks.
 	start := b.t.app.clock()
 	err := how(b.e.twoPhase(), ctx, *b.conn, b.part.ID)
 	b.t.app.timed(b.e, start)

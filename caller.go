@@ -2,7 +2,9 @@ package echobun
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -37,31 +39,65 @@ var libraryFiles = []string{
 }
 
 // caller returns the innermost line of the application on this goroutine's
-// stack, as "file:line", or "".
+// stack, as "file:line", or "". What an atomic request commits for is its
+// answer: whoever writes that for the application, an encoder or a template,
+// is not meant, be it the standard library's or another module's.
 func caller() string {
 	var pcs [callerDepth]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	for {
+	var writer string
+	for answering := false; ; {
 		frame, more := frames.Next()
-		if frame.Function != "" && !inLibrary(frame.Function, frame.File) {
+		answering = answering || strings.HasPrefix(frame.Function, answers)
+		switch {
+		case frame.Function == "", inLibrary(frame.Function, frame.File):
+		case !answering || !isDependency(frame.File):
 			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
+		case writer == "":
+			writer = fmt.Sprintf("%s:%d", frame.File, frame.Line)
 		}
 		if !more {
-			return ""
+			return writer
 		}
 	}
 }
 
+// answers is how the methods of what an atomic request answers through begin.
+const answers = "github.com/echobun/echobun.(*atomicResponse)."
+
+// isDependency reports whether a file is one of a module with a version.
+func isDependency(file string) bool {
+	return strings.Contains(file, "@v") || strings.Contains(file, "/vendor/")
+}
+
+// standardFiles is where the standard library lies, with a slash at its end.
+// It is empty if the program was built with -trimpath.
+var standardFiles = func() string {
+	f := runtime.FuncForPC(reflect.ValueOf(strings.Cut).Pointer())
+	file, _ := f.FileLine(f.Entry())
+	return strings.TrimSuffix(file, "strings/strings.go")
+}()
+
+// writers are the packages of the standard library that write answers, for
+// programs whose files do not tell.
+var writers = []string{
+	"bufio.", "bytes.", "compress/", "encoding/", "fmt.", "html/template.", "io.", "log.", "log/slog", "mime/", "strings.", "text/", "reflect.",
+}
+
+// isStandard reports whether a function is the standard library's, which lies in root.
+func isStandard(root, function, file string) bool {
+	if root == "" {
+		return hasPrefix(function, writers)
+	}
+	return strings.HasPrefix(file, root)
+}
+
+// inLibrary reports whether a function is not the application's.
 func inLibrary(function, file string) bool {
-	for _, prefix := range libraries {
-		if strings.HasPrefix(function, prefix) {
-			return true
-		}
-	}
-	for _, part := range libraryFiles {
-		if strings.Contains(file, part) {
-			return true
-		}
-	}
-	return false
+	return isStandard(standardFiles, function, file) || hasPrefix(function, libraries) ||
+		slices.ContainsFunc(libraryFiles, func(part string) bool { return strings.Contains(file, part) })
+}
+
+func hasPrefix(s string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(s, prefix) })
 }

@@ -47,3 +47,6 @@ func LateBranch(s *Session, bind string) (begin func(context.Context) error, err
 	b, err := s.level.find(s.app.x.engines[bind])
 	return func(ctx context.Context) error { return b.ready(ctx, s.level) }, err
 }
+
+// IsStandard reports whether a function is the standard library's.
+var IsStandard = isStandard

@@ -174,9 +174,9 @@ func TestHealthInDoubt(t *testing.T) {
 	require.NoError(t, s.RunInTx(ctx, inTwoPhases, func(ctx context.Context, tx *echobun.Session) error { return insertAll(ctx, tx, "a") }))
 	require.Zero(t, x.Health(ctx).Binds[""].InDoubt)
 
-	prepareByHand(t, x, "echobun/other-app/tx1/"+x.LogHome("")+"/~", "other")
+	prepareByHand(t, x, "echobun/other-app/"+echobun.NewTxID()+"/"+x.LogHome("")+"/~", "other")
 	require.Zero(t, x.Health(ctx).Binds[""].InDoubt, "another application's")
-	prepareByHand(t, x, "echobun/"+x.AppShortName()+"/tx1/"+x.LogHome("")+"/~", "ours")
+	prepareByHand(t, x, "echobun/"+x.AppShortName()+"/"+echobun.NewTxID()+"/"+x.LogHome("")+"/~", "ours")
 	h := x.Health(ctx)
 	require.Equal(t, 1, h.Binds[""].InDoubt)
 	require.Zero(t, h.Binds["auth"].InDoubt)

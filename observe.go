@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
+	"github.com/echobun/echobun/driver"
 	"github.com/echobun/echobun/internal/bridge"
 )
 
@@ -37,22 +39,21 @@ func newObserver(x *Extension, bind string, opts EngineOptions, cfg Config) *obs
 	return o
 }
 
-// BeforeQuery notes who sends the statement, if that is to be recorded.
+// BeforeQuery has the session say whose the statement is, and when it sends it.
 func (o *observer) BeforeQuery(ctx context.Context, event *bun.QueryEvent) context.Context {
-	if !o.records {
-		return ctx
-	}
 	return bridge.Watch(ctx, event)
 }
 
 // AfterQuery logs and records the statement.
 func (o *observer) AfterQuery(ctx context.Context, event *bun.QueryEvent) {
-	took := time.Since(event.StartTime)
+	start := bridge.StartOf(ctx, event)
+	took := time.Since(start)
 	slow := o.slow > 0 && took >= o.slow
 	if !o.log && !slow && !o.records {
 		return
 	}
-	r := o.record(event, took)
+	r := o.record(ctx, event)
+	r.Start, r.Duration = start, took
 	if o.log || slow {
 		o.write(ctx, &r, slow)
 	}
@@ -66,12 +67,15 @@ func (o *observer) AfterQuery(ctx context.Context, event *bun.QueryEvent) {
 }
 
 // record describes the statement.
-func (o *observer) record(event *bun.QueryEvent, took time.Duration) QueryRecord {
-	r := QueryRecord{Bind: o.bind, Template: template(event), Start: event.StartTime, Duration: took, Rows: -1}
-	r.Op = operation(r.Template)
-	if o.args {
+func (o *observer) record(ctx context.Context, event *bun.QueryEvent) QueryRecord {
+	r := QueryRecord{Bind: o.bind, Template: template(event), Rows: -1}
+	switch {
+	case isPrepare(ctx, event):
+		r.Template = prepareStatement(event.DB)
+	case o.args:
 		r.Query = event.Query
 	}
+	r.Op = stepOf(operation(r.Template))
 	if event.Result != nil {
 		if n, err := event.Result.RowsAffected(); err == nil {
 			r.Rows = n
@@ -81,6 +85,37 @@ func (o *observer) record(event *bun.QueryEvent, took time.Duration) QueryRecord
 		r.Err = event.Err
 	}
 	return r
+}
+
+// isPrepare reports whether what Bun takes for a COMMIT prepares the
+// transaction: the driver sends something else then.
+func isPrepare(ctx context.Context, event *bun.QueryEvent) bool {
+	if event.IQuery != nil || event.Query != "COMMIT" {
+		return false
+	}
+	b := driver.BranchOf(ctx)
+	return b != nil && b.Prepare
+}
+
+// prepareStatement is what is sent.
+func prepareStatement(db *bun.DB) string {
+	if db.Dialect().Name() == dialect.MySQL {
+		return "XA PREPARE ?"
+	}
+	return "PREPARE TRANSACTION ?"
+}
+
+// stepOf gives the steps of a two-phase transaction one name on every database.
+func stepOf(op string) string {
+	switch op {
+	case "PREPARE TRANSACTION", "XA PREPARE":
+		return "PREPARE"
+	case "COMMIT PREPARED", "XA COMMIT":
+		return "COMMIT"
+	case "ROLLBACK PREPARED", "XA ROLLBACK":
+		return "ROLLBACK"
+	}
+	return op
 }
 
 // session returns the session that has sent the statement of ctx, or else the

@@ -24,7 +24,9 @@ type QueryRecord struct {
 	// Bind is the bind key.
 	Bind string
 
-	// Op is what the statement does: "SELECT", "CREATE TABLE", "COMMIT".
+	// Op is what the statement does: "SELECT", "CREATE TABLE", "COMMIT". Of a
+	// two-phase transaction it is "PREPARE", "COMMIT" or "ROLLBACK" on every
+	// database; Template says how that is said there.
 	Op string
 
 	// Template is the statement with a placeholder for each argument.
@@ -34,7 +36,9 @@ type QueryRecord struct {
 	// unless Config.LogArgs is set.
 	Query string
 
-	// Start is when it was sent, or began to wait for a connection.
+	// Start is when it was sent, or began to wait for a connection. The BEGIN
+	// or the savepoint that comes before a transaction's first statement has a
+	// record of its own.
 	Start time.Time
 
 	// Duration is how long it took, with the reading of its rows where Bun

@@ -77,7 +77,7 @@ func (h *hook) AfterQuery(ctx context.Context, event *bun.QueryEvent) {
 
 // record makes the span of a statement and counts it.
 func (h *hook) record(ctx context.Context, event *bun.QueryEvent, op operation, t *transaction, err error, end time.Time) {
-	start := event.StartTime
+	start := bridge.StartOf(ctx, event)
 	attrs := append(slices.Clip(h.attrs), op.attrs(event)...)
 	failure := failureOf(err)
 	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}

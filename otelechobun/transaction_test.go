@@ -270,9 +270,19 @@ func TestSpansEnd(t *testing.T) {
 // outside of it.
 func TestTwoPhase(t *testing.T) {
 	t.Parallel()
-	w := watch(t, echobun.Config{
-		DatabaseURI: dbtest.Postgres(t).URL(), Binds: echobun.Binds{"auth": {URL: dbtest.Postgres(t).URL()}},
-	})
+	for last, auth := range map[string]string{"COMMIT PREPARED": dbtest.Postgres(t).URL(), "XA COMMIT": dbtest.MariaDB(t).URL()} {
+		t.Run(last, func(t *testing.T) {
+			t.Parallel()
+			testTwoPhase(t, auth, last)
+		})
+	}
+}
+
+// testTwoPhase is the test with another database for the bind that is prepared,
+// and what commits it there.
+func testTwoPhase(t *testing.T, auth, last string) {
+	t.Helper()
+	w := watch(t, echobun.Config{DatabaseURI: dbtest.Postgres(t).URL(), Binds: echobun.Binds{"auth": {URL: auth}}})
 	ctx, db, root := w.session(t)
 	both := func(fail error) error {
 		return db.RunInTx(ctx, &echobun.TxOptions{TwoPhase: true}, func(ctx context.Context, tx *echobun.Session) error {
@@ -301,7 +311,7 @@ func TestTwoPhase(t *testing.T) {
 				prepares++
 				require.NotContains(t, attrs(span), "db.query.text")
 				require.Equal(t, attrs(span)["echobun.bind"], parents[span.Parent.SpanID()])
-			case "COMMIT PREPARED":
+			case last:
 				finished++
 			}
 		}

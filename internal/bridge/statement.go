@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -17,7 +18,19 @@ type Statement struct {
 	Session any // *echobun.Session, or nil if none has sent it.
 	Tx      any // Something that all statements of a transaction on one bind have in common, or nil.
 
-	claimed bool // The session has said so.
+	claimed bool      // The session has said so.
+	sent    time.Time // When it did; zero unless it was watched by then.
+}
+
+// StartOf is when a statement was sent, or began to wait for a connection. The
+// first one of a transaction brings about its BEGIN, or that of a savepoint,
+// before that, and after Bun has taken the time.
+func StartOf(ctx context.Context, event *bun.QueryEvent) time.Time {
+	s := StatementOf(ctx)
+	if s == nil || s.Event != event || s.sent.IsZero() {
+		return event.StartTime
+	}
+	return s.sent
 }
 
 type statementKey struct{}
@@ -57,7 +70,7 @@ func Claim(ctx context.Context, query string, session, tx any) context.Context {
 	if s == nil || s.claimed || s.Event == nil || s.Event.Query != query {
 		return &Statement{Context: ctx, Session: session, Tx: tx, claimed: true}
 	}
-	s.Session, s.claimed = session, true
+	s.Session, s.claimed, s.sent = session, true, time.Now()
 	if tx != nil {
 		s.Tx = tx
 	}
