@@ -3,6 +3,7 @@ package echobun_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -148,20 +149,88 @@ func TestHealthOfABlackHole(t *testing.T) {
 	}
 }
 
-func TestHealthOfAnExhaustedPool(t *testing.T) {
+// A pool that is full is busy as long as its server answers others, and down
+// when it does not.
+func TestHealthOfAFullPool(t *testing.T) {
 	t.Parallel()
-	x := newExtension(t, echobun.Config{DatabaseURI: sqliteURL(t), EngineOptions: echobun.EngineOptions{MaxOpenConns: 2, PoolTimeout: time.Minute}})
-	free := occupy(t, x.Engine(), 2)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	pg, my := dbtest.Postgres(t), dbtest.MariaDB(t)
+	proxies := map[string]*cutproxy.Proxy{"PostgreSQL": cutproxy.New(t, pg.Addr()), "MariaDB": cutproxy.New(t, my.Addr())}
+	for name, dsn := range map[string]string{
+		"PostgreSQL": pg.URLVia(proxies["PostgreSQL"].Addr()), "MariaDB": my.URLVia(proxies["MariaDB"].Addr()),
+		"SQLite": sqliteURL(t), "memory": "sqlite://",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newExtension(t, echobun.Config{DatabaseURI: dsn, EngineOptions: echobun.EngineOptions{MaxOpenConns: 2, PoolTimeout: time.Minute}})
+			free := occupy(t, x.Engine(), 2)
+			defer free()
+			start := time.Now()
+			h := x.Health(t.Context())
+			require.Less(t, time.Since(start), 2*time.Second)
+			b := h.Binds[""]
+			require.Equal(t, []string{"busy", "busy"}, []string{h.Status, b.Status}, h)
+			require.True(t, h.Up())
+			require.Contains(t, b.Error, "all 2 connections of the pool were in use")
+			require.Contains(t, h.String(), "default bind is busy: ")
+			require.Equal(t, 2, b.Pool.InUse)
+			require.Equal(t, 2, b.Pool.Max)
+			status, body := getHealth(t, x)
+			require.Equal(t, http.StatusOK, status)
+			require.Contains(t, body, `"status":"busy"`)
+
+			if proxy := proxies[name]; proxy != nil {
+				proxy.ArmN(-1, cutproxy.HangReply, "\x00")
+				require.Equal(t, "down", x.Health(t.Context()).Status, "it does not answer others either")
+				proxy.Disarm()
+				proxy.Cut()
+				return
+			}
+			free()
+			require.Eventually(t, func() bool { return x.Health(t.Context()).Status == "up" }, 5*time.Second, time.Millisecond)
+			requireAtRest(t, x)
+		})
+	}
+}
+
+// Many binds are asked some at a time. Those that it was not the turn of in
+// time are not down.
+func TestHealthOfManyBinds(t *testing.T) {
+	t.Parallel()
+	const many = 1000
+	cfg := echobun.Config{Binds: echobun.Binds{}}
+	server := dbtest.Postgres(t)
+	for i := range many {
+		cfg.Binds[fmt.Sprintf("bind%03d", i)] = echobun.EngineOptions{URL: "sqlite://"}
+	}
+	x := newExtension(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	b := x.Health(ctx).Binds[""]
-	require.Equal(t, "down", b.Status)
-	require.Contains(t, b.Error, "all 2 connections of the pool were in use")
-	require.Equal(t, 2, b.Pool.InUse)
-	require.Equal(t, 2, b.Pool.Max)
-	free()
-	require.Eventually(t, func() bool { return x.Health(t.Context()).Up() }, 5*time.Second, time.Millisecond)
-	requireAtRest(t, x)
+	start := time.Now()
+	h := x.Health(ctx)
+	t.Logf("%d binds: %s after %v", many, h.Status, time.Since(start))
+	require.Equal(t, "up, 1000 binds", h.String())
+
+	// These hold up all who ask.
+	proxy := cutproxy.New(t, server.Addr())
+	proxy.ArmN(-1, cutproxy.HangReply, "\x00")
+	holes := echobun.Config{Binds: echobun.Binds{}}
+	for i := range 200 {
+		holes.Binds[fmt.Sprintf("hole%03d", i)] = echobun.EngineOptions{URL: server.URLVia(proxy.Addr())}
+	}
+	short, cancelShort := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancelShort()
+	h = newExtension(t, holes).Health(short)
+	proxy.Disarm()
+	proxy.Cut()
+	counts := map[string]int{}
+	for _, b := range h.Binds {
+		counts[b.Status]++
+	}
+	require.Equal(t, "down", h.Status)
+	require.Equal(t, map[string]int{"down": 32, "unknown": 168}, counts)
+	require.Equal(t, "there was no time to ask it", h.Binds["hole199"].Error)
+	require.Contains(t, h.String(), `down: bind "hole000" is down: `)
+	require.Contains(t, h.String(), "; and 190 more")
 }
 
 // What a transaction has left prepared is counted, and gone after recovery.
