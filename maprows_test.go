@@ -3,6 +3,7 @@ package echobun_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -130,7 +131,7 @@ func TestOtherRowsStayTheDrivers(t *testing.T) {
 		require.NoError(t, err)
 		rows, err := x.Engine().QueryContext(ctx, "SELECT flag, whole, at FROM kinds")
 		require.NoError(t, err)
-		defer func() { require.NoError(t, rows.Close()) }()
+		defer func() { require.NoError(t, errors.Join(rows.Err(), rows.Close())) }()
 		types, err := rows.ColumnTypes()
 		require.NoError(t, err)
 		require.Len(t, types, 3)

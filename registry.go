@@ -3,6 +3,7 @@ package echobun
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/uptrace/bun/schema"
 )
@@ -43,7 +44,7 @@ func (e *engine) renew(typ reflect.Type) (renewed bool) {
 		return false
 	}
 	renewer.RenewTables(func(tables *schema.Tables) bool {
-		for _, built := range append(e.built[:len(e.built):len(e.built)], typ) {
+		for _, built := range append(slices.Clip(e.built), typ) {
 			if _, err := buildIn(tables, built); err != nil {
 				return false
 			}

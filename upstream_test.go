@@ -255,7 +255,7 @@ func TestUpstreamOpenRows(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, rows.Next())
 		require.NoError(t, stmt.Close())
-		require.NoError(t, rows.Close())
+		require.NoError(t, rows.Close()) //nolint:sqlclosecheck // When it is closed is what this is about.
 		require.NoError(t, rows.Err())
 		for range 5 {
 			var n int

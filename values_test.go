@@ -58,7 +58,7 @@ type nulled struct {
 	At sql.Null[time.Time]
 }
 
-// A sql.Null[T] has the column of a T: numbers are compared as numbers.
+// A [sql.Null] has the column of a T: numbers are compared as numbers.
 func TestNullsHaveTheTypeInside(t *testing.T) {
 	t.Parallel()
 	perDatabase(t, []any{(*nulled)(nil)}, func(t *testing.T, x *echobun.Extension) {

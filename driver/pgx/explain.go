@@ -46,13 +46,13 @@ func explain(e *pgconn.PgError) string {
 	if text, ok := known(e, names); ok {
 		return text
 	}
-	text := condition(e.Code)
+	parts := []string{condition(e.Code)}
 	for _, n := range names {
 		if n.name != "" {
-			text += ", " + n.what + " " + strconv.Quote(n.name)
+			parts = append(parts, n.what+" "+strconv.Quote(n.name))
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // A nameOf is a name that a field of an error has.

@@ -260,7 +260,7 @@ func TestExtremesOfTimes(t *testing.T) {
 
 		stmt, err := db.DB.PrepareContext(t.Context(), "SELECT MAX(at) FROM x WHERE id = ?")
 		require.NoError(t, err)
-		defer func() { require.NoError(t, stmt.Close()) }()
+		t.Cleanup(func() { require.NoError(t, stmt.Close()) })
 		for range 2 {
 			require.NoError(t, stmt.QueryRowContext(t.Context(), 1).Scan(&last))
 			require.Equal(t, at, last.Time)

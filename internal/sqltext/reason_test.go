@@ -43,7 +43,7 @@ func TestReason(t *testing.T) {
 		{fmt.Errorf("%w; %w; %w", german, entry, german), said + "; " + entrySaid + "; " + said},
 		{retold{"the server says s3cr3t", german}, said},
 		{fmt.Errorf("%w: %w", entry, retold{"s3cr3t", german}), said},
-		{fmt.Errorf("unknown type: %v", german), "unknown type: FEHLER: ungültig: ? (SQLSTATE 22P02)"},
+		{errors.New("unknown type: " + german.Error()), "unknown type: FEHLER: ungültig: ? (SQLSTATE 22P02)"},
 	} {
 		require.Equal(t, test.want, sqltext.Reason(test.err))
 	}
