@@ -26,7 +26,7 @@ func TestReaderThatDoesNotComeBack(t *testing.T) {
 	tx, err := db.BeginTx(ctx, nil)
 	require.NoError(t, err)
 	exec(t, tx, "UPDATE writes SET n = 5")
-	rows, err := tx.QueryContext(ctx, "SELECT n FROM writes")
+	rows, err := tx.QueryContext(ctx, "SELECT n FROM writes") //nolint:sqlclosecheck // It is closed below, unless the test has failed.
 	require.NoError(t, err)
 	defer rows.Close()
 	require.True(t, rows.Next())
