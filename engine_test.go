@@ -214,17 +214,17 @@ func TestColumnTypes(t *testing.T) {
 func TestRowsErrors(t *testing.T) {
 	t.Parallel()
 	x, _ := fakeExtension(t, "full", echobun.EngineOptions{})
-	rows, err := x.Engine().QueryContext(t.Context(), "BREAK")
+	rows, err := x.Engine().QueryContext(t.Context(), "SELECT BREAK")
 	require.NoError(t, err)
 	defer rows.Close()
 	require.True(t, rows.Next())
 	require.False(t, rows.Next())
 	require.ErrorIs(t, rows.Err(), echobun.ErrCheck)
-	require.EqualError(t, rows.Err(), "echobun: default bind: BREAK: fakedb: statement says no")
+	require.EqualError(t, rows.Err(), "echobun: default bind: SELECT: fakedb: statement says no")
 
-	rows, err = x.Engine().QueryContext(t.Context(), "BREAK") //nolint:rowserrcheck // The error of Close is what is asked for.
+	rows, err = x.Engine().QueryContext(t.Context(), "SELECT BREAK") //nolint:rowserrcheck // The error of Close is what is asked for.
 	require.NoError(t, err)
-	require.EqualError(t, rows.Close(), "echobun: default bind: BREAK: fakedb: cannot close") //nolint:sqlclosecheck // As above.
+	require.EqualError(t, rows.Close(), "echobun: default bind: SELECT: fakedb: cannot close") //nolint:sqlclosecheck // As above.
 	require.Zero(t, x.Engine().Stats().InUse)
 }
 

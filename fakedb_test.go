@@ -135,7 +135,7 @@ func (c *fullConn) ExecContext(_ context.Context, query string, _ []sqldriver.Na
 }
 
 func (c *fullConn) QueryContext(_ context.Context, query string, _ []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	return &fullRows{plainRows{fails: query == "BREAK"}}, c.log("query", query)
+	return &fullRows{plainRows: plainRows{fails: query == "SELECT BREAK"}}, c.log("query", query)
 }
 
 func (c *fullConn) PrepareContext(_ context.Context, query string) (sqldriver.Stmt, error) {
@@ -233,11 +233,20 @@ func (r *plainRows) Next(dest []sqldriver.Value) error {
 }
 
 // fullRows know all about their column, and have a second result.
-type fullRows struct{ plainRows }
+type fullRows struct {
+	plainRows
+	second bool // It is being read.
+}
 
-func (r *fullRows) HasNextResultSet() bool { return r.done }
+func (r *fullRows) HasNextResultSet() bool { return r.done && !r.second }
 
-func (r *fullRows) NextResultSet() error { r.done = false; return nil }
+func (r *fullRows) NextResultSet() error {
+	if r.second {
+		return io.EOF
+	}
+	r.done, r.second = false, true
+	return nil
+}
 
 func (*fullRows) ColumnTypeScanType(int) reflect.Type { return reflect.TypeFor[int64]() }
 

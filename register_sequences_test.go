@@ -126,7 +126,7 @@ type sequence struct {
 func TestRegisterSequences(t *testing.T) {
 	t.Parallel()
 	seeds := uint64(500) // On each dialect.
-	if testing.Short() {
+	if testing.Short() || raced {
 		seeds = 50
 	}
 	// Bun builds tables without a connection: there is no server behind these.

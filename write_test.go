@@ -2,16 +2,13 @@ package echobun_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
-	"github.com/uptrace/bun/dialect/feature"
 
 	"github.com/echobun/echobun"
 	"github.com/echobun/echobun/internal/dbtest"
@@ -307,131 +304,6 @@ func TestReturnedRowsReplaceAnOldResult(t *testing.T) {
 	})
 }
 
-func requireReturningRefused(ctx context.Context, t *testing.T, db *echobun.Session) {
-	t.Helper()
-	for name, run := range map[string]func() error{
-		"exec": func() error {
-			_, err := db.NewUpdate().Model(new(book)).Set("pages = 1").Where("1 = 1").Returning("*").Exec(ctx)
-			return err
-		},
-		"scan": func() error {
-			return db.NewUpdate().Model(new(book)).Set("pages = 1").Where("1 = 1").Returning("pages").Scan(ctx)
-		},
-		"soft delete": func() error {
-			_, err := db.NewDelete().Model(new(book)).Where("1 = 1").Returning("*").Exec(ctx)
-			return err
-		},
-	} {
-		var modelErr *echobun.ModelError
-		var unsupported *feature.NotSupportError
-		err := run()
-		require.ErrorAs(t, err, &modelErr, name)
-		require.ErrorAs(t, err, &unsupported, name)
-		requireUntouched(ctx, t, db)
-	}
-}
-
-// requireUntouched requires that the books are as they were.
-func requireUntouched(ctx context.Context, t *testing.T, db *echobun.Session) {
-	t.Helper()
-	n, err := db.NewSelect().Model((*book)(nil)).Where("pages > 100").Count(ctx)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, n)
-}
-
-// Bun leaves Order and Limit of a soft delete out, where the database has them.
-func TestSoftDeleteWithLimitIsRefused(t *testing.T) {
-	t.Parallel()
-	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, name dialect.Name) {
-		for what, q := range map[string]*bun.DeleteQuery{
-			"limit": db.NewDelete().Model((*book)(nil)).Where("1 = 1").Limit(1),
-			"order": db.NewDelete().Model((*book)(nil)).Where("1 = 1").Order("id"),
-			"expr":  db.Bind(echobun.DefaultBind).NewDelete().Model((*book)(nil)).Where("1 = 1").OrderExpr("id DESC").Limit(1),
-		} {
-			_, err := q.Exec(ctx)
-			var unsupported *feature.NotSupportError
-			require.ErrorAs(t, err, &unsupported, what)
-			requireUntouched(ctx, t, db)
-		}
-		if name != dialect.MySQL {
-			return
-		}
-		_, err := db.NewDelete().Model((*book)(nil)).Where("1 = 1").Order("id").Limit(1).ForceDelete().Exec(ctx)
-		require.NoError(t, err)
-		var left []book
-		require.NoError(t, db.NewSelect().Model(&left).Order("id").Scan(ctx))
-		require.Equal(t, []string{"Emma", "Dracula"}, titles(left))
-	})
-}
-
-// Rows that a statement does not return are not waited for when it is done.
-func TestRowsOfAStatementWithoutRows(t *testing.T) {
-	t.Parallel()
-	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, _ dialect.Name) {
-		for name, run := range map[string]func() error{
-			"insert": func() error {
-				return db.NewInsert().Model(&book{ID: 50, Title: "x"}).Returning("NULL").Scan(ctx, new(int64))
-			},
-			"update": func() error {
-				return db.NewUpdate().Model((*book)(nil)).Set("pages = 1").Where("1 = 1").Scan(ctx, new(int64))
-			},
-			"delete": func() error {
-				return db.NewDelete().Model((*book)(nil)).Where("1 = 1").Scan(ctx, new(int64))
-			},
-			"real delete": func() error {
-				return db.NewDelete().Model((*book)(nil)).Where("1 = 1").ForceDelete().Scan(ctx, new(int64))
-			},
-		} {
-			var modelErr *echobun.ModelError
-			require.ErrorAs(t, run(), &modelErr, name)
-			requireUntouched(ctx, t, db)
-		}
-	})
-}
-
-// Bun counts the keys of a slice up from the first one, where the database
-// returns no rows, whether or not it has given them.
-func TestKeysWithoutReturning(t *testing.T) {
-	t.Parallel()
-	x := newExtension(t, echobun.Config{DatabaseURI: dbtest.MariaDB(t).URL()}, (*keyword)(nil))
-	ctx, db := newSession(t, x)
-	require.NoError(t, x.CreateAll(ctx))
-	old := &keyword{Name: "old"}
-	_, err := db.NewInsert().Model(old).Exec(ctx)
-	require.NoError(t, err)
-	keys := func(rows []keyword) (all []int64) {
-		for _, row := range rows {
-			all = append(all, row.ID)
-		}
-		return all
-	}
-
-	given := []keyword{{ID: 30, Name: "30", Rank: 1}, {ID: 10, Name: "10", Rank: 1}, {ID: 20, Name: "20", Rank: 1}}
-	_, err = db.NewInsert().Model(&given).Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, []int64{30, 10, 20}, keys(given))
-
-	some := []keyword{{Name: "a"}, {ID: 100, Name: "b"}, {Name: "c"}}
-	_, err = db.NewInsert().Model(&some).Returning("NULL").Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, []int64{0, 100, 0}, keys(some))
-
-	all := []keyword{{Name: "d"}, {Name: "e"}}
-	_, err = db.NewInsert().Model(&all).Returning("NULL").Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, []int64{keyOf(ctx, t, db, "d"), keyOf(ctx, t, db, "e")}, keys(all))
-
-	ignored := []keyword{{Name: "f"}, {Name: "old"}, {Name: "g"}}
-	_, err = db.NewInsert().Model(&ignored).Ignore().Returning("NULL").Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, []int64{0, 0, 0}, keys(ignored))
-
-	changed := []keyword{{Name: "h", Rank: 1}, {Name: "old", Rank: 7}}
-	_, err = db.NewInsert().Model(&changed).On("DUPLICATE KEY UPDATE").Returning("NULL").Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, []int64{0, 0}, keys(changed))
-}
-
 // defaulted leaves everything to the database.
 type defaulted struct {
 	ID    int64     `bun:",pk,autoincrement"`
@@ -439,115 +311,9 @@ type defaulted struct {
 	At    time.Time `bun:",nullzero,notnull,default:current_timestamp"`
 }
 
-func TestRowsOfDefaults(t *testing.T) {
-	t.Parallel()
-	perDatabase(t, []any{(*defaulted)(nil)}, func(t *testing.T, x *echobun.Extension) {
-		ctx, db := newSession(t, x)
-		require.NoError(t, x.CreateAll(ctx))
-		one, two := new(defaulted), make([]defaulted, 2)
-		_, err := db.NewInsert().Model(one).Exec(ctx)
-		require.NoError(t, err)
-		_, err = x.Engine().NewInsert().Model(&two).Exec(ctx)
-		require.NoError(t, err)
-		for i, row := range append([]defaulted{*one}, two...) {
-			require.EqualValues(t, i+1, row.ID)
-			require.Equal(t, 7, row.Count)
-			require.WithinDuration(t, time.Now(), row.At, time.Hour)
-		}
-	})
-}
-
-// Without DEFAULT in VALUES Bun takes the columns from the first row.
-func TestLaterRowsKeepTheirValues(t *testing.T) {
-	t.Parallel()
-	perDatabase(t, []any{(*defaulted)(nil)}, func(t *testing.T, x *echobun.Extension) {
-		ctx, db := newSession(t, x)
-		require.NoError(t, x.CreateAll(ctx))
-		at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
-		rows := []*defaulted{{}, {ID: 40, Count: 9}, {At: at}}
-		_, err := db.NewInsert().Model(&rows).Exec(ctx)
-		require.NoError(t, err)
-		require.EqualValues(t, 40, rows[1].ID)
-
-		one := new(defaulted)
-		_, err = db.NewInsert().Model(one).Value("count", "3 + ?", 8).Exec(ctx)
-		require.NoError(t, err)
-		require.Equal(t, 11, one.Count)
-
-		var counts []int
-		require.NoError(t, db.NewSelect().Model((*defaulted)(nil)).Column("count").Order("count").Scan(ctx, &counts))
-		require.Equal(t, []int{7, 7, 9, 11}, counts)
-		n, err := db.NewSelect().Model((*defaulted)(nil)).Where("at = ?", at).Count(ctx)
-		require.NoError(t, err)
-		require.EqualValues(t, 1, n)
-	})
-}
-
 // held has fields of an interface type.
 type held struct {
 	ID   int64 `bun:",pk,autoincrement"`
 	Data any   `bun:"type:json,nullzero"`
 	Text any   `bun:"type:text"`
-}
-
-// Bun reads into what an interface holds, and fails for most.
-func TestInterfacesTakeWhatIsRead(t *testing.T) {
-	t.Parallel()
-	perDatabase(t, []any{(*held)(nil)}, func(t *testing.T, x *echobun.Extension) {
-		ctx, db := newSession(t, x)
-		require.NoError(t, x.CreateAll(ctx))
-		k := func(v string) any { return map[string]any{"k": v} }
-		long := func(s string) string { return strings.Repeat(s, 9000) } // More than drivers read at once.
-		rows := []held{{Data: k("a"), Text: long("a")}, {Text: long("b")}, {Data: k("c"), Text: long("c")}}
-		_, err := db.NewInsert().Model(&rows).Exec(ctx)
-		require.NoError(t, err)
-		require.Equal(t, []any{k("a"), nil, k("c")}, []any{rows[0].Data, rows[1].Data, rows[2].Data})
-
-		require.NoError(t, db.NewSelect().Model(&rows).Order("id DESC").Scan(ctx))
-		require.Equal(t, []any{k("c"), nil, k("a")}, []any{rows[0].Data, rows[1].Data, rows[2].Data})
-		var texts []string
-		for _, row := range rows {
-			texts = append(texts, fmt.Sprintf("%s", row.Text)) // The driver's string, or its bytes.
-		}
-		require.Equal(t, []string{long("c"), long("b"), long("a")}, texts)
-	})
-}
-
-// Bun writes the time of deletion into the model before it sends anything.
-func TestFailedSoftDeleteLeavesTheModel(t *testing.T) {
-	t.Parallel()
-	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, name dialect.Name) {
-		one, some := book{ID: 1}, []*book{{ID: 1}, {ID: 2}}
-		for _, model := range []any{&one, &some} {
-			_, err := db.NewDelete().Model(model).WherePK().Where("nonsense = 1").Exec(ctx)
-			require.Error(t, err)
-			if name == dialect.MySQL {
-				_, err = db.NewDelete().Model(model).WherePK().Limit(1).Exec(ctx)
-				require.Error(t, err)
-			}
-			require.Equal(t, book{ID: 1}, one)
-			require.Equal(t, []*book{{ID: 1}, {ID: 2}}, some)
-		}
-		_, err := db.NewDelete().Model(&one).WherePK().Exec(ctx)
-		require.NoError(t, err)
-		require.False(t, one.DeletedAt.IsZero())
-	})
-}
-
-// In a cluster each node counts keys of its own.
-func TestKeysThatAreApart(t *testing.T) {
-	t.Parallel()
-	x := newExtension(t, echobun.Config{DatabaseURI: dbtest.MariaDB(t).URL() + "?auto_increment_increment=3"}, (*keyword)(nil))
-	ctx, db := newSession(t, x)
-	require.NoError(t, x.CreateAll(ctx))
-	told := []keyword{{Name: "a"}, {Name: "b"}}
-	_, err := db.NewInsert().Model(&told).Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, told[0].ID+3, told[1].ID)
-
-	counted := []keyword{{Name: "c"}, {Name: "d"}}
-	_, err = db.NewInsert().Model(&counted).Returning("NULL").Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, []keyword{{Name: "c"}, {Name: "d"}}, counted)
-	require.Equal(t, told[1].ID+6, keyOf(ctx, t, db, "d"))
 }

@@ -1,0 +1,5 @@
+//go:build !race
+
+package echobun_test
+
+const raced = false

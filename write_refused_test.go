@@ -1,0 +1,116 @@
+package echobun_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/dialect/feature"
+
+	"github.com/echobun/echobun"
+)
+
+func requireReturningRefused(ctx context.Context, t *testing.T, db *echobun.Session) {
+	t.Helper()
+	for name, run := range map[string]func() error{
+		"exec": func() error {
+			_, err := db.NewUpdate().Model(new(book)).Set("pages = 1").Where("1 = 1").Returning("*").Exec(ctx)
+			return err
+		},
+		"scan": func() error {
+			return db.NewUpdate().Model(new(book)).Set("pages = 1").Where("1 = 1").Returning("pages").Scan(ctx)
+		},
+		"soft delete": func() error {
+			_, err := db.NewDelete().Model(new(book)).Where("1 = 1").Returning("*").Exec(ctx)
+			return err
+		},
+	} {
+		var modelErr *echobun.ModelError
+		var unsupported *feature.NotSupportError
+		err := run()
+		require.ErrorAs(t, err, &modelErr, name)
+		require.ErrorAs(t, err, &unsupported, name)
+		requireUntouched(ctx, t, db)
+	}
+}
+
+// requireUntouched requires that the books are as they were.
+func requireUntouched(ctx context.Context, t *testing.T, db *echobun.Session) {
+	t.Helper()
+	n, err := db.NewSelect().Model((*book)(nil)).Where("pages > 100").Count(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, n)
+}
+
+// Bun leaves Order and Limit of a soft delete out, where the database has them.
+func TestSoftDeleteWithLimitIsRefused(t *testing.T) {
+	t.Parallel()
+	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, name dialect.Name) {
+		for what, q := range map[string]*bun.DeleteQuery{
+			"limit": db.NewDelete().Model((*book)(nil)).Where("1 = 1").Limit(1),
+			"order": db.NewDelete().Model((*book)(nil)).Where("1 = 1").Order("id"),
+			"expr":  db.Bind(echobun.DefaultBind).NewDelete().Model((*book)(nil)).Where("1 = 1").OrderExpr("id DESC").Limit(1),
+		} {
+			_, err := q.Exec(ctx)
+			var unsupported *feature.NotSupportError
+			require.ErrorAs(t, err, &unsupported, what)
+			requireUntouched(ctx, t, db)
+		}
+		if name != dialect.MySQL {
+			return
+		}
+		_, err := db.NewDelete().Model((*book)(nil)).Where("1 = 1").Order("id").Limit(1).ForceDelete().Exec(ctx)
+		require.NoError(t, err)
+		var left []book
+		require.NoError(t, db.NewSelect().Model(&left).Order("id").Scan(ctx))
+		require.Equal(t, []string{"Emma", "Dracula"}, titles(left))
+	})
+}
+
+// Rows that a statement does not return are not waited for when it is done.
+func TestRowsOfAStatementWithoutRows(t *testing.T) {
+	t.Parallel()
+	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, _ dialect.Name) {
+		for name, run := range map[string]func() error{
+			"insert": func() error {
+				return db.NewInsert().Model(&book{ID: 50, Title: "x"}).Returning("NULL").Scan(ctx, new(int64))
+			},
+			"update": func() error {
+				return db.NewUpdate().Model((*book)(nil)).Set("pages = 1").Where("1 = 1").Scan(ctx, new(int64))
+			},
+			"delete": func() error {
+				return db.NewDelete().Model((*book)(nil)).Where("1 = 1").Scan(ctx, new(int64))
+			},
+			"real delete": func() error {
+				return db.NewDelete().Model((*book)(nil)).Where("1 = 1").ForceDelete().Scan(ctx, new(int64))
+			},
+		} {
+			var modelErr *echobun.ModelError
+			require.ErrorAs(t, run(), &modelErr, name)
+			requireUntouched(ctx, t, db)
+		}
+	})
+}
+
+// Bun writes the time of deletion into the model before it sends anything.
+func TestFailedSoftDeleteLeavesTheModel(t *testing.T) {
+	t.Parallel()
+	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, name dialect.Name) {
+		one, some := book{ID: 1}, []*book{{ID: 1}, {ID: 2}}
+		for _, model := range []any{&one, &some} {
+			_, err := db.NewDelete().Model(model).WherePK().Where("nonsense = 1").Exec(ctx)
+			require.Error(t, err)
+			if name == dialect.MySQL {
+				_, err = db.NewDelete().Model(model).WherePK().Limit(1).Exec(ctx)
+				require.Error(t, err)
+			}
+			require.Equal(t, book{ID: 1}, one)
+			require.Equal(t, []*book{{ID: 1}, {ID: 2}}, some)
+		}
+		_, err := db.NewDelete().Model(&one).WherePK().Exec(ctx)
+		require.NoError(t, err)
+		require.False(t, one.DeletedAt.IsZero())
+	})
+}
