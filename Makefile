@@ -115,7 +115,7 @@ cross: ## Compile everything, tests too, for macOS and Windows.
 
 ci: ## Run everything that CI does.
 	@hack/steps fmt-check tidy-check tests-check vet lint test-race cover-check \
-		"crash-test CRASH_KILLS=2 CRASH_RANDOM=60 CRASH_SERVERS=6" "fuzz FUZZTIME=5s" "bench-packages BENCHTIME=1x" bench-once "uncured SHARE=6" summary
+		"crash-test CRASH_KILLS=2 CRASH_RANDOM=60 CRASH_SERVERS=6" "fuzz FUZZTIME=5s" "bench-packages BENCHTIME=1x" bench-once "uncured SHARE=8" summary
 
 # The test runner's own last words, again after the steps that came later.
 summary:

@@ -126,7 +126,7 @@ func appendElement(b []byte, value sqldriver.Value) ([]byte, error) {
 	case int64:
 		return strconv.AppendInt(b, value, 10), nil
 	case float64:
-		return strconv.AppendFloat(b, value, 'g', -1, 64), nil
+		return strconv.AppendFloat(b, value, floatFormat(value), -1, 64), nil
 	case bool:
 		return strconv.AppendBool(b, value), nil
 	case time.Time:

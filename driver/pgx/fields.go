@@ -1,6 +1,7 @@
 package pgx
 
 import (
+	"math"
 	"net/netip"
 	"reflect"
 	"strconv"
@@ -78,6 +79,15 @@ func appendBytesAsText(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
 // which a column of integers rounds.
 func appendFloat(_ schema.QueryGen, b []byte, v reflect.Value) []byte {
 	b = append(b, '\'')
-	b = strconv.AppendFloat(b, v.Float(), 'g', -1, v.Type().Bits())
+	b = strconv.AppendFloat(b, v.Float(), floatFormat(v.Float()), -1, v.Type().Bits())
 	return append(b, '\'')
+}
+
+// floatFormat is that of a number without an exponent, which a column of
+// integers or of money does not take, unless it has more digits than those.
+func floatFormat(v float64) byte {
+	if math.Abs(v) < 1e21 {
+		return 'f'
+	}
+	return 'g'
 }

@@ -66,3 +66,25 @@ func TestValuesOfAnotherType(t *testing.T) {
 	require.Error(t, err)
 	require.Zero(t, pgxDriver(t).Classify(err), "%v", err)
 }
+
+// A float without a fraction is a number of a column of integers, however many
+// digits it has.
+func TestWholeFloatsInIntegers(t *testing.T) {
+	t.Parallel()
+	type total struct {
+		bun.BaseModel `bun:"table:totals"`
+		Sum           float64 `bun:"type:bigint"`
+	}
+	db := open(t, dbtest.Postgres(t).URL(), "")
+	exec(t, db, "CREATE TABLE totals (sum bigint)")
+	for _, sum := range []float64{0, -1, 1234567, 1e18} {
+		got := total{Sum: sum}
+		_, err := db.NewInsert().Model(&got).Returning("NULL").Exec(t.Context())
+		require.NoError(t, err, sum)
+		n, err := db.NewSelect().Model(&got).Where("sum = ?::bigint", int64(sum)).Count(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n, sum)
+	}
+	_, err := db.NewInsert().Model(&total{Sum: 1.5}).Returning("NULL").Exec(t.Context())
+	require.Equal(t, driver.InvalidValue, pgxDriver(t).Classify(err), "%v", err)
+}

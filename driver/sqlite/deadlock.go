@@ -65,6 +65,9 @@ func (b *waitGraph) cyclic(from place) bool {
 	for len(next) > 0 {
 		p := next[0]
 		next = next[1:]
+		if p != from && p.at == from.at {
+			continue // Who is ahead of it there is ahead of from, which is last.
+		}
 		for _, unit := range p.at.before(p.w) {
 			if unit == self && p != from {
 				return true

@@ -30,12 +30,19 @@ func callsAlone(rest string) bool {
 }
 
 // contains reports whether text has the word, which is in upper case, in any
-// case and anywhere.
+// case and anywhere, but not as a part of another: updated_at is no UPDATE.
 func contains(text, word string) bool {
 	for i := 0; i+len(word) <= len(text); i++ {
-		if text[i]&^0x20 == word[0] && strings.EqualFold(text[i:i+len(word)], word) {
+		if text[i]&^0x20 == word[0] && strings.EqualFold(text[i:i+len(word)], word) && isWhole(text, i, i+len(word)) {
 			return true
 		}
 	}
 	return false
+}
+
+// isWhole reports whether no letter or digit is next to what is between start
+// and end.
+func isWhole(text string, start, end int) bool {
+	partOfWord := func(i int) bool { return i >= 0 && i < len(text) && (isLetter(text[i]) || isDigit(text[i])) }
+	return !partOfWord(start-1) && !partOfWord(end)
 }

@@ -27,10 +27,11 @@ func TestReturnsOfWrite(t *testing.T) {
 		"(SELECT lower(name) FROM t) UNION (SELECT 'a')":            false,
 		"SELECT 1":                             false,
 		"WITH a AS (SELECT 1) SELECT * FROM a": false,
-		"VALUES (1)":                           false,
-		"SHOW TABLES":                          false,
-		"FETCH 100 FROM c":                     false,
-		"":                                     false,
+		`WITH a AS (SELECT 1) SELECT updated_at, "deleted_at" FROM a`: false,
+		"VALUES (1)":       false,
+		"SHOW TABLES":      false,
+		"FETCH 100 FROM c": false,
+		"":                 false,
 	} {
 		require.Equal(t, want, sqltext.ReturnsOfWrite(query), query)
 	}
