@@ -12,7 +12,7 @@ import (
 
 // manyRows are more than any buffer on the way holds.
 var manyRows = map[string]string{
-	"PostgreSQL": "SELECT repeat('x', 1000), generate_series(1, 1000000)",
+	"PostgreSQL": "SELECT repeat('x', 1000) FROM generate_series(1, 1000000)",
 	"MariaDB":    "SELECT repeat('x', 1000) FROM seq_1_to_1000000",
 }
 
