@@ -16,23 +16,36 @@ import (
 // branches have all been looked at, and are not prepared any more.
 func (r *recovery) forget(ctx context.Context) {
 	before := r.x.words.swap(r.words())
-	for _, key := range r.x.keys() {
-		b := r.binds[key]
-		var ids []string
-		for _, id := range slices.Sorted(maps.Keys(b.rows)) {
-			d := b.rows[id]
-			if home, sees := d.sees(); !r.needed(id, d) && (!sees || r.decided(ctx, id, home, before[word{key, id}])) {
-				ids = append(ids, id)
-			}
+	// Words come first: what the log is asked for their sake is a decision, too.
+	for _, words := range []bool{true, false} {
+		for _, key := range r.x.keys() {
+			b := r.binds[key]
+			r.remove(ctx, b, r.unneeded(ctx, b, words, before))
 		}
-		for batch := range slices.Chunk(ids, recoverBatch) {
-			failpoint.Hit("remove")
-			if err := b.once(ctx, func(ctx context.Context) error { return b.e.commits.remove(ctx, batch...) }); err != nil {
-				r.errs = append(r.errs, err)
-				break
-			}
-			failpoint.Hit("removed")
+	}
+}
+
+// unneeded returns the ids of the bind's words, or of its decisions, that
+// nobody needs.
+func (r *recovery) unneeded(ctx context.Context, b *recovered, words bool, before map[word]bool) (ids []string) {
+	for _, id := range slices.Sorted(maps.Keys(b.rows)) {
+		d := b.rows[id]
+		home, sees := d.sees()
+		if sees == words && !r.needed(id, d) && (!sees || r.decided(ctx, id, home, before[word{b.e.key, id}])) {
+			ids = append(ids, id)
 		}
+	}
+	return ids
+}
+
+func (r *recovery) remove(ctx context.Context, b *recovered, ids []string) {
+	for batch := range slices.Chunk(ids, recoverBatch) {
+		failpoint.Hit("remove")
+		if err := b.once(ctx, func(ctx context.Context) error { return b.e.commits.remove(ctx, batch...) }); err != nil {
+			r.errs = append(r.errs, err)
+			break
+		}
+		failpoint.Hit("removed")
 	}
 }
 
