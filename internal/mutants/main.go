@@ -37,6 +37,7 @@ import (
 var ofLibrary = []string{
 	".", "./driver", "./driver/pgx", "./driver/mysql", "./driver/sqlite",
 	"./internal/wire", "./internal/sqltext", "./internal/sqlwords",
+	"./internal/writes", "./internal/reads", "./internal/fields",
 }
 
 func main() {
