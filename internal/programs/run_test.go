@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 
 	"github.com/echobun/echobun"
 )
@@ -34,10 +35,13 @@ type run struct {
 	names    int
 	attempts int
 	want     [3][]string // What is to be there in the end.
+	maybe    [3]bool     // Or nothing: the outcome is told to be unknown.
 	hooks    []int       // Those that are to be called.
 	called   []int
 	bodyErr  error
 	dead     bool // The context of the whole has ended.
+	torn     bool // Something has failed for want of time, or for another program.
+	done     bool // It is told to be committed.
 	wrong    []string
 }
 
@@ -45,8 +49,19 @@ func (r *run) complain(format string, args ...any) {
 	r.wrong = append(r.wrong, fmt.Sprintf(format, args...))
 }
 
-// expect compares an error with whether there should be one.
+// notice looks whether an error depends on time, or on another program.
+func (r *run) notice(err error) {
+	r.torn = r.torn || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, echobun.ErrSerialization)
+}
+
+// expect compares an error with whether there should be one. After a failure
+// that depends on time whatever follows may fail; but nothing may succeed that
+// must not.
 func (r *run) expect(o op, err error, want bool) {
+	r.notice(err)
+	if err != nil && r.torn {
+		return
+	}
 	if (err == nil) != want {
 		r.complain("%s on %d: %v, want success: %t", kindNames[o.kind], o.bind, err, want)
 	}
@@ -54,7 +69,7 @@ func (r *run) expect(o op, err error, want bool) {
 
 func (r *run) name() string {
 	r.names++
-	return fmt.Sprintf("p%d_%d", r.p.seed, r.names)
+	return fmt.Sprintf("%s%d", r.p.prefix(), r.names)
 }
 
 // all runs the program and compares what it was told.
@@ -67,8 +82,11 @@ func (r *run) all() {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	if r.p.timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, r.p.timeout)
+	}
 	defer cancel()
-	var last *scope
+	last := &scope{doomed: true}
 	err = caught(func() error {
 		opts := &echobun.TxOptions{Retries: r.p.retries, TwoPhase: r.p.twoPhase}
 		return db.RunInTx(ctx, opts, func(ctx context.Context, tx *echobun.Session) error {
@@ -77,11 +95,28 @@ func (r *run) all() {
 		})
 	})
 	commits := !last.doomed && !r.dead && r.p.exit == returns && r.attempts > r.p.failures && r.bodyErr == nil
-	if (err == nil) != commits {
-		r.complain("the transaction: %v, want success: %t", err, commits)
-	}
-	if commits {
-		r.want, r.hooks = last.rows, last.hooks
+	r.torn = r.torn || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	r.expect(op{kind: nested}, err, commits)
+	r.conclude(err, last)
+}
+
+// conclude says what is to be there after a transaction that was told to have
+// ended with an error, or with none.
+func (r *run) conclude(err error, last *scope) {
+	var partial *echobun.CommitError
+	switch {
+	case err == nil:
+		r.want, r.hooks, r.done = last.rows, last.hooks, true
+	case errors.As(err, &partial):
+		for i, key := range binds {
+			r.maybe[i] = slices.Contains(partial.Unknown, key)
+			if r.maybe[i] || slices.Contains(partial.Committed, key) {
+				r.want[i] = last.rows[i]
+			}
+		}
+		return // Whether hooks run is not said.
+	case errors.Is(err, echobun.ErrOutcomeUnknown):
+		r.want, r.maybe = last.rows, [3]bool{true, true, true}
 	}
 	slices.Sort(r.called)
 	slices.Sort(r.hooks)
@@ -106,7 +141,9 @@ func caught(do func() error) (err error) {
 // attempt runs the function of the transaction once.
 func (r *run) attempt(ctx context.Context, tx *echobun.Session, s *scope) error {
 	r.attempts++
+	r.bodyErr = errOwn // Unless it returns.
 	r.bodyErr = r.body(ctx, tx, s, r.p.body)
+	r.dead = r.dead || ctx.Err() != nil
 	if r.bodyErr != nil {
 		return r.bodyErr
 	}
@@ -151,6 +188,8 @@ func (r *run) do(ctx context.Context, tx *echobun.Session, s *scope, o op) error
 		return r.nest(ctx, tx, s, o)
 	case bunNested:
 		return r.nestBun(ctx, tx, s, o)
+	case together:
+		return r.together(ctx, tx, s, o)
 	default:
 		return r.statement(ctx, tx, s, o)
 	}
@@ -161,19 +200,25 @@ func (r *run) do(ctx context.Context, tx *echobun.Session, s *scope, o op) error
 func (r *run) statement(ctx context.Context, tx *echobun.Session, s *scope, o op) error {
 	name := r.name()
 	want := !s.doomed && ctx.Err() == nil && o.kind != duplicate && o.kind != invalid && o.kind != late
+	db := tx.Bind(binds[o.bind])
 	var err error
 	switch o.kind {
 	case goroutine:
 		var other sync.WaitGroup
-		other.Go(func() { err = send(ctx, tx.Bind(binds[o.bind]), o.kind, name) })
+		other.Go(func() { err = send(ctx, db, o.kind, name) })
 		other.Wait()
 	case late:
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
-		err = send(ended, tx.Bind(binds[o.bind]), o.kind, name)
+		err = send(ended, db, o.kind, name)
+	case amid:
+		soon, cancel := context.WithTimeout(ctx, o.wait)
+		_, err = db.ExecContext(soon, slow(db), name)
+		cancel()
 	default:
-		err = send(ctx, tx.Bind(binds[o.bind]), o.kind, name)
+		err = send(ctx, db, o.kind, name)
 	}
+	r.torn = r.torn || errors.Is(ctx.Err(), context.DeadlineExceeded)
 	r.expect(o, err, want)
 	switch {
 	case err != nil:
@@ -182,6 +227,50 @@ func (r *run) statement(ctx context.Context, tx *echobun.Session, s *scope, o op
 		s.rows[o.bind] = append(s.rows[o.bind], name)
 	}
 	return err
+}
+
+// together sends three rows at once, of which one may be taken. On a level that
+// fails meanwhile it is chance which of the others are before that.
+func (r *run) together(ctx context.Context, tx *echobun.Session, s *scope, o op) error {
+	var names [3]string
+	var errs [3]error
+	open := !s.doomed && ctx.Err() == nil
+	var all sync.WaitGroup
+	for i := range names {
+		names[i] = r.name()
+		k := insert
+		if i == 1 && o.exit != returns {
+			k = duplicate
+		}
+		all.Go(func() { errs[i] = send(ctx, tx.Bind(binds[(o.bind+i)%3]), k, names[i]) })
+	}
+	all.Wait()
+	for i, err := range errs {
+		switch taken := i == 1 && o.exit != returns; {
+		case taken:
+			r.expect(o, err, false)
+		case err == nil || o.exit == returns:
+			r.expect(o, err, open)
+		}
+		s.doomed = s.doomed || err != nil
+		if err == nil {
+			bind := (o.bind + i) % 3
+			s.rows[bind] = append(s.rows[bind], names[i])
+		}
+	}
+	return errors.Join(errs[:]...)
+}
+
+// slow returns an INSERT of one row that takes about two milliseconds.
+func slow(db bun.IDB) string {
+	switch db.Dialect().Name() {
+	case dialect.PG:
+		return "INSERT INTO things (name) SELECT ? FROM pg_sleep(0.002)"
+	case dialect.MySQL:
+		return "INSERT INTO things (name) SELECT ? FROM (SELECT sleep(0.002)) AS pause"
+	}
+	return "INSERT INTO things (name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) " +
+		"SELECT ? WHERE (SELECT count(*) FROM n) > 0"
 }
 
 func send(ctx context.Context, db bun.IDB, k kind, name string) error {
@@ -227,12 +316,13 @@ func (r *run) nest(ctx context.Context, tx *echobun.Session, s *scope, o op) err
 	if ctx.Err() != nil {
 		return err // The whole has ended, or is about to: it depends on who is faster.
 	}
-	if ran == s.doomed {
+	r.notice(err)
+	if ran == s.doomed && (ran || !r.torn) {
 		r.complain("%s on a level that is doomed: %t", kindNames[o.kind], s.doomed)
 	}
 	commits := ran && bodyErr == nil && !inner.doomed && own.Err() == nil
 	r.expect(o, err, commits)
-	if commits {
+	if err == nil {
 		for i := range s.rows {
 			s.rows[i] = append(s.rows[i], inner.rows[i]...)
 		}
@@ -249,7 +339,7 @@ func (r *run) begin(ctx context.Context, tx *echobun.Session, fn func(context.Co
 		return err
 	}
 	defer func() {
-		if err := inner.Rollback(ctx); err != nil && !r.dead {
+		if err := inner.Rollback(ctx); err != nil && !r.dead && !r.torn && ctx.Err() == nil {
 			r.complain("rollback: %v", err)
 		}
 	}()
@@ -272,7 +362,7 @@ func (r *run) nestBun(ctx context.Context, tx *echobun.Session, s *scope, o op) 
 			bodyErr = errOwn // Unless it returns.
 			bodyErr = func() error {
 				for _, step := range o.body {
-					if step.kind >= hook || step.kind == late {
+					if step.kind > goroutine || step.kind == late {
 						continue
 					}
 					name := r.name()
@@ -298,7 +388,8 @@ func (r *run) nestBun(ctx context.Context, tx *echobun.Session, s *scope, o op) 
 		s.doomed = true // It is not committed, whoever is faster.
 		return err
 	}
-	if ran == s.doomed {
+	r.notice(err)
+	if ran == s.doomed && (ran || !r.torn) {
 		r.complain("%s on a level that is doomed: %t", kindNames[o.kind], s.doomed)
 	}
 	switch {
@@ -306,8 +397,10 @@ func (r *run) nestBun(ctx context.Context, tx *echobun.Session, s *scope, o op) 
 		r.expect(o, err, false)
 	case failed:
 		s.doomed = true
-	default:
+	case err != nil:
 		r.expect(o, err, true)
+		s.doomed = true
+	default:
 		s.rows[o.bind] = append(s.rows[o.bind], rows...)
 	}
 	return err
