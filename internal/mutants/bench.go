@@ -48,13 +48,31 @@ func (b *bench) try(ctx context.Context, s site) (verdict, error) {
 			return v, ctx.Err() // Not every change compiles; those are not counted.
 		}
 		v.compiles = true
-		for _, short := range []bool{true, false} {
-			if err := b.judge(ctx, &v, pkg, program, short); err != nil || v.by != "" {
-				return v, err
-			}
+		if err := b.ask(ctx, &v, pkg, program, s.file); err != nil || v.by != "" {
+			return v, err
 		}
 	}
 	return v, nil
+}
+
+// ask runs the tests of one program: those that are about the file, those that
+// need no server, then all.
+func (b *bench) ask(ctx context.Context, v *verdict, pkg, program, file string) error {
+	first, err := near(filepath.Join(b.root, pkg), file)
+	if err != nil {
+		return err
+	}
+	if len(first) > 0 {
+		if err := b.judge(ctx, v, pkg, testRun{program: program, only: first}); err != nil || v.by != "" {
+			return err
+		}
+	}
+	for _, short := range []bool{true, false} {
+		if err := b.judge(ctx, v, pkg, testRun{program: program, short: short}); err != nil || v.by != "" {
+			return err
+		}
+	}
+	return nil
 }
 
 // testers are the packages whose tests should notice a mutant of pkg, in the
@@ -96,10 +114,10 @@ func (b *bench) compile(ctx context.Context, pkg, program string, flags ...strin
 	return nil
 }
 
-// judge runs the tests of a program. The first that fails has noticed the
-// mutant, if it fails again when it is alone, and does not without the mutant.
-func (b *bench) judge(ctx context.Context, v *verdict, pkg, program string, short bool) error {
-	t := &testRun{program: program, dir: filepath.Join(b.root, pkg), short: short, skip: v.unsure}
+// judge runs tests of a program. The first that fails has noticed the mutant, if
+// it fails again when it is alone, and does not without the mutant.
+func (b *bench) judge(ctx context.Context, v *verdict, pkg string, t testRun) error {
+	t.dir, t.skip = filepath.Join(b.root, pkg), v.unsure
 	failed, err := t.firstFailure(ctx)
 	if err != nil || failed == "" {
 		return err
@@ -108,18 +126,19 @@ func (b *bench) judge(ctx context.Context, v *verdict, pkg, program string, shor
 		v.by = failed
 		return nil
 	}
-	alone := &testRun{program: program, dir: t.dir, short: short, only: failed}
+	alone := t
+	alone.only = []string{failed}
 	again, err := alone.firstFailure(ctx)
 	if err != nil {
 		return err
 	}
-	right, err := b.passesAsItIs(ctx, pkg, failed, short)
+	right, err := b.passesAsItIs(ctx, pkg, failed, t.short)
 	if err != nil {
 		return err
 	}
 	if again == "" || !right {
 		v.unsure = append(v.unsure, failed)
-		return b.judge(ctx, v, pkg, program, short)
+		return b.judge(ctx, v, pkg, t)
 	}
 	v.by = failed
 	return nil
@@ -135,7 +154,7 @@ func (b *bench) passesAsItIs(ctx context.Context, pkg, test string, short bool) 
 		}
 		b.whole[pkg] = program
 	}
-	t := &testRun{program: program, dir: filepath.Join(b.root, pkg), short: short, only: test}
+	t := &testRun{program: program, dir: filepath.Join(b.root, pkg), short: short, only: []string{test}}
 	failed, err := t.firstFailure(ctx)
 	return failed == "", err
 }

@@ -12,8 +12,9 @@
 // the changed file as an overlay.
 //
 // A mutant is noticed by a test that fails with it, twice, and passes without
-// it. Tests of the mutant's package are run first, without servers and then
-// with them; for a package below the root, those of the root package after them.
+// it. Tests of the mutant's package are run first: those in files of its file's
+// name, those without servers, then all; for a package below the root, those of
+// the root package after them.
 // Survivors are no failure of the command: the report names them, and a
 // person decides for each whether it is equivalent or wants a test.
 //

@@ -119,3 +119,22 @@ func TestFindSitesNowhere(t *testing.T) {
 	_, err = findSites(t.Context(), root, []string{"."})
 	require.ErrorContains(t, err, "nothing to change")
 }
+
+func TestTestsOfAFileAreNear(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, test := range map[string]string{
+		"tx_test.go": "TestTx", "tx_nested_test.go": "TestNested", "write_test.go": "TestWrite", "main_test.go": "TestMain",
+	} {
+		text := "package x\n\nfunc " + test + "(t *testing.T) {}\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	for file, want := range map[string][]string{
+		"tx.go": {"TestNested", "TestTx"}, "tx_end.go": {"TestNested", "TestTx"},
+		"internal/writes/answer.go": {"TestWrite"}, "main.go": nil, "session.go": nil,
+	} {
+		tests, err := near(dir, file)
+		require.NoError(t, err)
+		require.ElementsMatch(t, want, tests, file)
+	}
+}

@@ -22,7 +22,7 @@ const noTest = "the test program itself"
 type testRun struct {
 	program, dir string
 	short        bool     // Without what needs a server.
-	only         string   // One test, or all.
+	only         []string // These tests; nil is all.
 	skip         []string // Tests that say nothing about this mutant.
 }
 
@@ -72,8 +72,8 @@ func (t *testRun) args() []string {
 	if t.short {
 		args = append(args, "-test.short")
 	}
-	if t.only != "" {
-		args = append(args, "-test.run=^"+regexp.QuoteMeta(t.only)+"$")
+	if len(t.only) > 0 {
+		args = append(args, "-test.run=^("+strings.Join(t.only, "|")+")$")
 	}
 	if len(t.skip) > 0 {
 		args = append(args, "-test.skip=^("+strings.Join(t.skip, "|")+")$")
