@@ -142,3 +142,28 @@ func TestPoolCounts(t *testing.T) {
 	pool, _ := bridge.PoolOf(x, "")
 	require.Equal(t, bridge.Pool{MaxIdle: 1, Timeouts: 4}, pool)
 }
+
+// TestPoolCountsThoseServed: who has waited and got a connection waits no more.
+func TestPoolCountsThoseServed(t *testing.T) {
+	t.Parallel()
+	x := newExtension(t, echobun.Config{DatabaseURI: sqliteURL(t), EngineOptions: echobun.EngineOptions{MaxOpenConns: 1}})
+	ctx, db := newSession(t, x)
+	held, err := x.Engine().DB.Conn(ctx)
+	require.NoError(t, err)
+	var waiting sync.WaitGroup
+	for range 3 {
+		waiting.Go(func() {
+			if _, err := db.Bind("").ExecContext(ctx, "SELECT 1"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	pending := func() int64 {
+		pool, _ := bridge.PoolOf(x, "")
+		return pool.Pending
+	}
+	require.Eventually(t, func() bool { return pending() == 3 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, held.Close())
+	waiting.Wait()
+	require.Zero(t, pending())
+}
