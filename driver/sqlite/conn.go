@@ -53,9 +53,9 @@ type conn struct {
 
 	inside     bool  // In a transaction.
 	managed    bool  // It was begun by BeginTx, not by a statement.
+	immediate  bool  // BeginTx has begun it with the lock of a writer.
 	locked     bool  // The gate is ours.
 	unit       any   // The transaction over several databases that it is in, or nil.
-	read       bool  // A transaction that began without the gate has read.
 	upgrading  bool  // It takes the gate now.
 	rolledBack bool  // Set by SQLite when it rolls a transaction back.
 	committed  bool  // Set by SQLite when it commits what was written.
@@ -174,12 +174,13 @@ func (c *conn) attempt(ctx context.Context, v verb, limit time.Duration, w *watc
 }
 
 // mayBeRefused reports whether somebody else's lock can be in the way of a
-// single statement. A transaction that did not begin DEFERRED has the lock.
+// single statement. A transaction that did not begin DEFERRED has the lock; one
+// that only reads did.
 func (c *conn) mayBeRefused(v verb) bool {
 	if c.n.where.memory || v&script != 0 {
 		return false
 	}
-	if c.managed && c.n.set.begin != deferred {
+	if c.immediate {
 		return false
 	}
 	return v&writes != 0 || !c.wal
@@ -201,17 +202,16 @@ func (c *conn) enter(ctx context.Context, v verb) (time.Duration, error) {
 		c.changed = true
 	}
 	if c.locked || v&writes == 0 && !c.n.where.memory {
-		c.read = c.read || c.managed && !c.locked
 		return c.n.set.busyTimeout, nil
 	}
-	c.upgrading = c.managed
+	c.upgrading = c.inside
 	return c.lock(ctx)
 }
 
 // lock takes the gate. It returns what is left of the time for waiting.
 func (c *conn) lock(ctx context.Context) (time.Duration, error) {
 	limit := c.limit(ctx)
-	if c.read && !c.wal {
+	if !c.wal && c.in.handle.reading() {
 		limit = 0 // The COMMIT of who is through waits for our end.
 	}
 	waited, err := c.gate.lock(ctx, limit, c.unit)
@@ -296,7 +296,7 @@ func (c *conn) endLost(v verb) (bool, error) {
 
 // forget is the end of a transaction.
 func (c *conn) forget() {
-	c.inside, c.managed, c.rolledBack, c.committed, c.lost = false, false, false, false, nil
-	c.unit, c.read = nil, false
+	c.inside, c.managed, c.immediate, c.rolledBack, c.committed, c.lost = false, false, false, false, false, nil
+	c.unit = nil
 	c.unlock()
 }

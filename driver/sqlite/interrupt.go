@@ -12,11 +12,12 @@ import (
 )
 
 // A handle is SQLite's own connection behind one of modernc.org/sqlite, for
-// the two calls that modernc.org/sqlite has no method for.
+// the calls that modernc.org/sqlite has no method for.
 //
 // Without them, a query is not interrupted between two rows, a cancelled
-// statement that was done is reported as not done, and a wait for the lock of
-// another process goes on after its context has ended.
+// statement that was done is reported as not done, a wait for the lock of
+// another process goes on after its context has ended, and outside of WAL mode
+// a transaction that has read waits for one that waits for its end.
 type handle struct {
 	db  uintptr
 	tls *libc.TLS
@@ -24,7 +25,7 @@ type handle struct {
 
 // handleOf looks into the connection. It is nil where a later version keeps
 // the handle elsewhere: then the context goes to modernc.org/sqlite, with the
-// three faults above.
+// faults above.
 func handleOf(c sqldriver.Conn) *handle {
 	v := reflect.Indirect(reflect.ValueOf(c))
 	if v.Kind() != reflect.Struct {
@@ -48,6 +49,22 @@ func (h *handle) close() {
 func (h *handle) waitForLocks(ms int) {
 	sqlite3.Xsqlite3_busy_timeout(h.tls, h.db, int32(ms))
 }
+
+// reading reports whether the connection has the lock of a reader: its
+// transaction, or rows that are open, have read the file. Which statements do
+// so, their texts do not say: a SAVEPOINT and a SELECT 1 do not.
+func (h *handle) reading() bool {
+	return h != nil && sqlite3.Xsqlite3_txn_state(h.tls, h.db, mainSchema) == sqlite3.SQLITE_TXN_READ
+}
+
+// mainSchema is "main", as C has its texts. It is never freed.
+var mainSchema = func() uintptr {
+	name, err := libc.CString("main")
+	if err != nil {
+		panic(err)
+	}
+	return name
+}()
 
 // An interrupter stops what a connection is doing when a context ends.
 type interrupter struct {

@@ -29,7 +29,7 @@ func (c *conn) BeginTx(ctx context.Context, opts sqldriver.TxOptions) (sqldriver
 	if err := c.run(ctx, v, func(inner context.Context) error {
 		_, err := c.raw.ExecContext(inner, begin, nil)
 		if err == nil {
-			c.inside, c.managed, c.committed = true, true, false
+			c.inside, c.managed, c.immediate, c.committed = true, true, v&writes != 0, false
 		}
 		return err
 	}); err != nil {

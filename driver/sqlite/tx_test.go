@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"testing"
 	"time"
 
@@ -157,4 +158,126 @@ func TestCommitIsLimited(t *testing.T) {
 	require.NoError(t, reader.Rollback())
 	require.Equal(t, 1, one[int](t, db, "SELECT count(*) FROM x"))
 	run(t, db, "INSERT INTO x VALUES (3)")
+}
+
+// TestWhoHasReadDoesNotQueue, outside of WAL mode: the COMMIT of who is through
+// waits for its end. Who has not read waits its turn.
+func TestWhoHasReadDoesNotQueue(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		first []string
+		reads bool
+	}{
+		{name: "nothing", first: nil},
+		{name: "a savepoint", first: []string{"SAVEPOINT a"}},
+		{name: "a savepoint that is released", first: []string{"SAVEPOINT a", "SAVEPOINT b", "RELEASE b", "ROLLBACK TO a"}},
+		{name: "a row of no table", first: []string{"SELECT 1"}},
+		{name: "a pragma of its own", first: []string{"PRAGMA foreign_keys"}},
+		{name: "a row", first: []string{"SELECT count(*) FROM x"}, reads: true},
+		{name: "a row behind a savepoint", first: []string{"SAVEPOINT a", "SELECT count(*) FROM x", "ROLLBACK TO a"}, reads: true},
+	} {
+		for _, begin := range []string{"BeginTx", "BEGIN"} {
+			t.Run(tt.name+"/"+begin, func(t *testing.T) {
+				t.Parallel()
+				_, url := newFile(t)
+				db := open(t, url+"?transaction=deferred&journal_mode=delete&busy_timeout=8000")
+				run(t, db, "CREATE TABLE x (n INTEGER)")
+				other, err := db.BeginTx(t.Context(), nil)
+				require.NoError(t, err)
+				defer func() { _ = other.Rollback() }()
+				run(t, other, "INSERT INTO x VALUES (1)")
+
+				tx, rollback := beginWith(t, db, begin)
+				for _, statement := range tt.first {
+					run(t, tx, statement)
+				}
+				time.AfterFunc(50*time.Millisecond, func() { _ = other.Commit() })
+				start := time.Now()
+				insert, err := tx.(preparer).PrepareContext(t.Context(), "INSERT INTO x VALUES (2)") //nolint:forcetypeassert // It can.
+				require.NoError(t, err)
+				_, err = insert.ExecContext(t.Context())
+				require.Less(t, time.Since(start), 4*time.Second)
+				require.Equal(t, tt.reads, lite().Classify(err) == driver.Serialization, "%v", err)
+				require.Equal(t, tt.reads, err != nil, "%v", err)
+				require.NoError(t, insert.Close())
+				rollback()
+				run(t, db, "INSERT INTO x VALUES (3)")
+			})
+		}
+	}
+}
+
+type preparer interface {
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+// beginWith begins a transaction, by BeginTx or by a statement.
+func beginWith(t *testing.T, db *bun.DB, how string) (bun.IDB, func()) {
+	t.Helper()
+	if how == "BeginTx" {
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		return tx, func() { require.NoError(t, tx.Rollback()) }
+	}
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	run(t, conn, how)
+	return conn, func() {
+		run(t, conn, "ROLLBACK")
+		require.NoError(t, conn.Close())
+	}
+}
+
+// TestOpenRowsDoNotQueue: what has rows open on its own connection has the lock
+// of a reader.
+func TestOpenRowsDoNotQueue(t *testing.T) {
+	t.Parallel()
+	_, url := newFile(t)
+	db := open(t, url+"?journal_mode=delete&busy_timeout=8000")
+	run(t, db, "CREATE TABLE x (n INTEGER)")
+	run(t, db, "INSERT INTO x VALUES (1), (2)")
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	rows, err := conn.QueryContext(t.Context(), "SELECT n FROM x")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	require.True(t, rows.Next())
+
+	other, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = other.Rollback() }()
+	run(t, other, "INSERT INTO x VALUES (3)")
+	start := time.Now()
+	_, err = conn.ExecContext(t.Context(), "INSERT INTO x VALUES (4)")
+	require.Equal(t, driver.Serialization, lite().Classify(err))
+	require.Less(t, time.Since(start), 4*time.Second)
+	require.NoError(t, errors.Join(rows.Err(), rows.Close()))
+	require.NoError(t, other.Commit())
+	run(t, conn, "INSERT INTO x VALUES (4)")
+}
+
+// TestReadOnlyTransactionWaitsWithItsContext, where somebody else has the file.
+func TestReadOnlyTransactionWaitsWithItsContext(t *testing.T) {
+	t.Parallel()
+	path, url := newFile(t)
+	db := open(t, url+"?journal_mode=delete&busy_timeout=8000")
+	run(t, db, "CREATE TABLE x (n INTEGER)")
+	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+	require.NoError(t, err)
+	other, err := foreign(t, path).Conn(t.Context())
+	require.NoError(t, err)
+	_, err = other.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err = tx.QueryContext(ctx, "SELECT n FROM x") //nolint:sqlclosecheck,rowserrcheck // There are none.
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Less(t, time.Since(start), 4*time.Second)
+	_, err = other.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, errors.Join(err, other.Close()))
+	require.NoError(t, tx.Rollback())
 }
