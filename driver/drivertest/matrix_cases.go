@@ -115,6 +115,14 @@ func timeCases() []valueCase {
 	}
 }
 
+// bareDocuments are JSON that is one value and no more. Where a database knows
+// no JSON it may take a number for one of its own.
+func bareDocuments() []any {
+	return values(`1`, `-1`, `0`, `-0`, `1.5`, `1.0`, `-2.5e-7`, `1e5`, `1E+2`, `9007199254740993`, `9223372036854775807`, `9223372036854775808`,
+		`12345678901234567890`, `100000000000000000000`, `0.1234567890123456789`, `1.7976931348623157e308`, `1e400`, `-1e400`, `1e-400`,
+		`true`, `false`, `null`, `"1"`, `"1.5"`, `"true"`, ` 1 `)
+}
+
 func bytesCases() []valueCase {
 	every := make([]byte, 256)
 	for i := range every {
@@ -122,7 +130,7 @@ func bytesCases() []valueCase {
 	}
 	all := values([]byte{}, []byte(nil), []byte{0}, []byte("hello"), []byte{0xff, 0xfe}, []byte("'\\\"?"), every)
 	texts := values([]byte("hello"), []byte{}, []byte(nil), []byte("it's \\x41 Zoë"), []byte{0xff}, []byte("a\x00b"))
-	docs := values(`{"a":1}`, `"x"`, `[1,2]`, `null`, `"a\u0000b"`, `{"k":"it's \\u0000"}`, `no JSON`, ``)
+	docs := append(values(`{"a":1}`, `"x"`, `[1,2]`, `null`, `"a\u0000b"`, `{"k":"it's \\u0000"}`, `no JSON`, ``), bareDocuments()...)
 	raw := make([]any, len(docs))
 	for i, d := range docs {
 		raw[i] = json.RawMessage(fmt.Sprint(d))
@@ -139,6 +147,8 @@ func bytesCases() []valueCase {
 		{name: "bytes in json", tag: "type:json", values: bytesOf(docs), opaque: true, coarse: compacted},
 		{name: "bytes in jsonb", tag: "type:jsonb", values: bytesOf(docs), opaque: true, only: []string{"pg"}, coarse: compacted},
 		{name: "raw JSON", values: raw, opaque: true},
+		{name: "raw JSON in text", tag: "type:text", values: raw, opaque: true},
+		{name: "*raw JSON", values: []any{pointer(json.RawMessage("1")), pointer(json.RawMessage(`"1"`)), (*json.RawMessage)(nil)}, opaque: true},
 		{name: "array of bytes", values: values([16]byte{1, 0, 255, '\''}, [16]byte{}), opaque: true},
 		{name: "UUID", tag: "type:char(36)", values: values(uuid{1, 2, 0xff}, uuid{})},
 		{name: "UUID in uuid", tag: "type:uuid", values: values(uuid{1, 2, 0xff}, uuid{}), only: []string{"pg"}},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"net"
 	"net/netip"
 	"reflect"
@@ -73,11 +74,40 @@ func sameElements(want, got reflect.Value) bool {
 
 // sameJSON compares what JSON says.
 func sameJSON(want, got []byte) bool {
-	var w, g any
-	if json.Unmarshal(want, &w) != nil || json.Unmarshal(got, &g) != nil {
+	w, isJSON := saidBy(want)
+	g, too := saidBy(got)
+	if !isJSON || !too {
 		return bytes.Equal(want, got)
 	}
 	return reflect.DeepEqual(w, g)
+}
+
+// saidBy returns what JSON says, with the numbers in it as fractions: all their
+// digits count.
+func saidBy(text []byte) (doc any, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&doc) != nil || d.More() {
+		return nil, false
+	}
+	return withFractions(doc), true
+}
+
+func withFractions(doc any) any {
+	switch doc := doc.(type) {
+	case json.Number:
+		n, _ := new(big.Rat).SetString(doc.String())
+		return "number " + n.String()
+	case []any:
+		for i := range doc {
+			doc[i] = withFractions(doc[i])
+		}
+	case map[string]any:
+		for key := range doc {
+			doc[key] = withFractions(doc[key])
+		}
+	}
+	return doc
 }
 
 // isNull reports whether a value is written as NULL.

@@ -27,6 +27,7 @@ var decided = map[string]map[string][]string{
 		"uint":                       {"found in a list"},
 		"float64":                    {"found by an argument", "found in a list"},
 		"*float64":                   {"found by an argument", "found in a list"},
+		"raw JSON":                   {"argument, changed", "map row, changed"},
 		"net.IP":                     {"argument, unique", "map row, unique"},
 		"net.IPNet":                  {"argument, unique"},
 		"netip.Addr":                 {"argument, unique"},

@@ -24,8 +24,8 @@ func bytesOf(texts []any) []any {
 
 // compacted is what is kept of JSON: what it says, and not its spaces.
 func compacted(v any) any {
-	var doc any
-	if b := reflect.ValueOf(v); b.Len() == 0 || json.Unmarshal(b.Bytes(), &doc) != nil {
+	doc, ok := saidBy(reflect.ValueOf(v).Bytes())
+	if !ok {
 		return v
 	}
 	text, _ := json.Marshal(doc) //nolint:errchkjson // It was JSON.
@@ -59,8 +59,15 @@ func jsonCases() []valueCase {
 		{name: "slice", values: append(slices, []string{}, []string(nil)), opaque: true, coarse: asUTF8[[]string]},
 		{name: "slice of integers", values: values([]int{1, 2}, []int{}, []int(nil)), opaque: true},
 		{name: "any in json", tag: "type:json", typ: reflect.TypeFor[any](), values: []any{map[string]any{"a": "b"}, []any{"x", 1.5, nil}, nil}, opaque: true},
+		{
+			name: "any that is bare in json", tag: "type:json", typ: reflect.TypeFor[any](), opaque: true, fields: true,
+			values: []any{1.0, 1.5, -0.25, 1e17, 1e300, 9007199254740993.0, true, false, "1", "1.5", "true", "x", ""},
+		},
+		{name: "struct of json.Number", values: values(numbered{"1"}, numbered{"12345678901234567890"}), opaque: true},
 	}
 }
+
+type numbered struct{ N json.Number }
 
 // asUTF8 is what encoding/json makes of a value: bytes that are not UTF-8
 // cannot be written in JSON, and Go's own replaces them.

@@ -32,6 +32,7 @@ func (c *conn) buffer(ctx context.Context, v verb, e extremes, call func(context
 // bufferedRows are rows that SQLite is done with.
 type bufferedRows struct {
 	raw    rawRows // Closed. Knows the columns.
+	json   []int   // Columns of it.
 	width  int
 	values []sqldriver.Value // Row after row.
 	count  int
@@ -41,7 +42,9 @@ type bufferedRows struct {
 // fill reads all rows and closes them.
 func (r *bufferedRows) fill(rows sqldriver.Rows, e *extremes) error {
 	*r = bufferedRows{width: len(rows.Columns())}
-	r.raw, _ = rows.(rawRows)
+	if r.raw, _ = rows.(rawRows); r.raw != nil {
+		r.json = jsonColumns(r.raw)
+	}
 	err := r.read(rows, e)
 	if closing := rows.Close(); err == nil {
 		err = closing
@@ -60,7 +63,7 @@ func (r *bufferedRows) read(rows sqldriver.Rows, e *extremes) error {
 		} else if err != nil {
 			return err
 		}
-		fixRow(row)
+		fixRow(row, r.json)
 		e.fix(row, r.raw, nil)
 		r.count++
 	}
@@ -148,7 +151,10 @@ func scanType(declared string, value sqldriver.Value) reflect.Type {
 // written back, that would be a null.
 var noBytes sqldriver.Value = []byte{}
 
-func fixRow(row []sqldriver.Value) {
+func fixRow(row []sqldriver.Value, json []int) {
+	for _, i := range json {
+		row[i] = asJSON(row[i])
+	}
 	for i, v := range row {
 		if b, ok := v.([]byte); ok && b == nil {
 			row[i] = noBytes

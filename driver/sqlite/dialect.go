@@ -19,9 +19,10 @@ import (
 
 // Why a value is refused before anything is sent.
 var (
-	errJSONNul  = errors.New("sqlite: JSON with a NUL byte (0x00)")
-	errUnsigned = errors.New("sqlite: an integer beyond 9223372036854775807, which SQLite would make a float of")
-	errYear     = errors.New("sqlite: a time outside of the years 0 to 9999, which SQLite does not know")
+	errJSONNul    = errors.New("sqlite: JSON with a NUL byte (0x00)")
+	errJSONDigits = errors.New("sqlite: JSON that is a number and no more, with other digits than SQLite would keep: put it into a list or an object")
+	errUnsigned   = errors.New("sqlite: an integer beyond 9223372036854775807, which SQLite would make a float of")
+	errYear       = errors.New("sqlite: a time outside of the years 0 to 9999, which SQLite does not know")
 )
 
 // dialect is Bun's, but for values that Bun would store otherwise than they
@@ -50,10 +51,14 @@ func (d *dialect) RenewTables(build func(*schema.Tables) bool) { d.registry.Rene
 
 // AppendJSON appends JSON as it is. Bun's own is written for PostgreSQL, which
 // cannot store a NUL: it leaves NUL bytes out and doubles the backslash of
-// \u0000.
+// \u0000. A number by itself is refused if SQLite, which stores it as one, would
+// round it.
 func (*dialect) AppendJSON(b, json []byte) []byte {
-	if bytes.IndexByte(json, 0) >= 0 {
+	switch {
+	case bytes.IndexByte(json, 0) >= 0:
 		return bundialect.AppendError(b, errJSONNul)
+	case looksLikeNumber(json) && !sameNumber(string(json)):
+		return bundialect.AppendError(b, errJSONDigits)
 	}
 	return appendLiteral(b, json)
 }

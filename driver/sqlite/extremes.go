@@ -70,20 +70,22 @@ func holdsTimes(declared string) bool {
 	return declared == "DATE" || declared == "DATETIME" || declared == "TIMESTAMP"
 }
 
-// withoutExtremes takes the words MAX and MIN off their brackets.
+// withoutExtremes takes the words MAX and MIN off their brackets. What comes
+// behind the last word, a comment that would swallow what is put there, is left
+// out.
 func withoutExtremes(query string) (inner string, found bool) {
 	var b strings.Builder
-	s := scanner{rest: strings.TrimRight(query, "; \t\r\n")}
-	text, from := s.rest, 0
+	s := scanner{rest: query}
+	from, end := 0, 0
 	for {
 		word := s.next()
-		switch {
-		case word == "":
-			b.WriteString(text[from:])
-			return b.String(), found
-		case (is(word, "MAX") || is(word, "MIN")) && s.peek() == "(":
-			end := len(text) - len(s.rest)
-			b.WriteString(text[from : end-len(word)])
+		if word == "" || word == ";" {
+			b.WriteString(query[from:end])
+			return b.String(), found && s.peek() == ""
+		}
+		end = len(query) - len(s.rest)
+		if (is(word, "MAX") || is(word, "MIN")) && s.peek() == "(" {
+			b.WriteString(query[from : end-len(word)])
 			from, found = end, true
 		}
 	}

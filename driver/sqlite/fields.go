@@ -26,6 +26,7 @@ func (d describer) OnTable(t *schema.Table) {
 	for _, f := range t.FieldMap {
 		if !f.Tag.HasOption("msgpack") {
 			cure(f)
+			keepDigits(f)
 		}
 	}
 }

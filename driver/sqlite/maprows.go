@@ -38,13 +38,7 @@ func mapColumns(names []string, declared func(int) string) []wire.Convert {
 
 func mapColumn(declared string) wire.Convert {
 	if m := exactNumber.FindStringSubmatch(declared); m != nil {
-		scale, err := strconv.Atoi(m[1])
-		if err != nil {
-			scale = -1
-		}
-		if m[1] == "" && strings.Contains(declared, "(") {
-			scale = 0
-		}
+		scale, _ := strconv.Atoi(m[1]) // Without one it is 0.
 		return exact(scale)
 	}
 	name, _, _ := strings.Cut(declared, "(")
@@ -55,31 +49,38 @@ func mapColumn(declared string) wire.Convert {
 		return wire.AsUTC
 	case "TIME":
 		return wire.AsClock
-	case "JSON":
-		return exact(-1) // SQLite keeps a number in it as one.
+	case "JSON", "JSONB":
+		return wire.AsText
 	case "REAL", "DOUBLE", "DOUBLE PRECISION", "FLOAT":
 		return asReal
 	}
 	return nil
 }
 
-// exact makes a string of a number, with so many digits behind the point; with
-// as many as it needs if scale is negative. SQLite keeps such numbers as it
-// likes: 12.30 as a float of 12.3.
+// exact makes a string of a number, with at least so many digits behind the
+// point. SQLite keeps such numbers as it likes: 12.30 as a float of 12.3, and
+// 12.345 in a NUMERIC(10,2), of which nothing is rounded off here.
 func exact(scale int) wire.Convert {
 	return func(v sqldriver.Value) sqldriver.Value {
 		switch n := v.(type) {
 		case float64:
-			return strconv.FormatFloat(n, 'f', scale, 64)
+			return withFraction(strconv.FormatFloat(n, 'f', -1, 64), scale)
 		case int64:
-			text := strconv.FormatInt(n, 10)
-			if scale > 0 {
-				text += "." + strings.Repeat("0", scale)
-			}
-			return text
+			return withFraction(strconv.FormatInt(n, 10), scale)
 		}
 		return wire.AsText(v)
 	}
+}
+
+func withFraction(number string, scale int) string {
+	_, fraction, point := strings.Cut(number, ".")
+	if missing := scale - len(fraction); missing > 0 && !strings.HasSuffix(number, "Inf") {
+		if !point {
+			number += "."
+		}
+		number += strings.Repeat("0", missing)
+	}
+	return number
 }
 
 // asReal makes a float64 of a whole number that was written by somebody else.

@@ -31,7 +31,9 @@ func (c *conn) query(ctx context.Context, v verb, e extremes, call func(context.
 	r.watch = c.in.watch(ctx, &r.space)
 	err = c.attempt(ctx, v, limit, r.watch, func(inner context.Context) error {
 		rows, err := call(inner)
-		r.raw, _ = rows.(rawRows)
+		if r.raw, _ = rows.(rawRows); r.raw != nil {
+			r.json = jsonColumns(r.raw)
+		}
 		return err
 	})
 	if err = c.leave(v, err); err != nil {
@@ -44,6 +46,7 @@ func (c *conn) query(ctx context.Context, v verb, e extremes, call func(context.
 // streamedRows are rows that are read from SQLite one by one.
 type streamedRows struct {
 	raw   rawRows
+	json  []int // Columns of it.
 	c     *conn
 	watch *watch
 	space watch // For watch.
@@ -66,7 +69,7 @@ func (r *streamedRows) Next(row []sqldriver.Value) error {
 		}
 		return r.c.leave(0, err)
 	}
-	fixRow(row)
+	fixRow(row, r.json)
 	r.extremes.fix(row, r.raw, r.watch)
 	return nil
 }
@@ -93,6 +96,8 @@ func (r *streamedRows) ColumnTypeScanType(i int) reflect.Type {
 		return scanType(declared, nil)
 	case t.Kind() == reflect.String && (declared == "DATE" || declared == "DATETIME" || declared == "TIMESTAMP"):
 		return reflect.TypeFor[time.Time]() // What Next makes of it.
+	case isJSON(declared) && isNumeric(t):
+		return reflect.TypeFor[string]() // Likewise.
 	default:
 		return t
 	}

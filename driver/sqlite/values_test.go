@@ -258,6 +258,11 @@ func TestExtremesOfTimes(t *testing.T) {
 		scan("SELECT max(name, '1') FROM x WHERE id = ?", &text)
 		require.Equal(t, name, text)
 
+		for _, end := range []string{" -- the last", "\n-- )\n", " /* open", "; -- done", " ;\n", " -- a; b"} {
+			scan("SELECT /* MAX( */ MAX(at) FROM x"+end, &last)
+			require.Equal(t, at, last.Time, end)
+		}
+
 		stmt, err := db.DB.PrepareContext(t.Context(), "SELECT MAX(at) FROM x WHERE id = ?")
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, stmt.Close()) })
