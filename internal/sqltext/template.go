@@ -4,27 +4,25 @@ package sqltext
 
 import (
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/schema"
 )
 
 // Template returns a statement with placeholders in place of its arguments,
-// and of literals that it was written with.
+// and of literals that it was written with. Of a builder's statement it takes
+// the text that was sent: to have the builder write another one would run what
+// its arguments and its model are made of a second time, over a model that the
+// answer has changed meanwhile.
 func Template(event *bun.QueryEvent) string {
-	text := event.QueryTemplate
-	if event.IQuery != nil {
-		b, err := event.IQuery.AppendQuery(schema.NewQueryGen(templateDialect{event.DB.Dialect()}), nil)
+	mysql := event.DB.Dialect().IdentQuote() == '`'
+	switch q := event.IQuery.(type) {
+	case nil:
+		return Scrub(event.QueryTemplate, mysql)
+	case *bun.RawQuery:
+		b, err := q.AppendQuery(schema.NewNopQueryGen(), nil) // As it was given: its arguments are left alone.
 		if err != nil {
-			return event.IQuery.Operation()
+			return q.Operation()
 		}
-		text = string(b)
+		return Scrub(string(b), mysql)
 	}
-	return Scrub(text, event.DB.Dialect().IdentQuote() == '`')
+	return Shape(Scrub(event.Query, mysql))
 }
-
-// templateDialect makes Bun leave out arguments, as its own dialect for
-// templates does, but quotes names as the database wants it.
-type templateDialect struct{ schema.Dialect }
-
-// Name tells Bun that there is no database.
-func (templateDialect) Name() dialect.Name { return dialect.Invalid }
