@@ -25,11 +25,11 @@ var (
 func (c *engineConn) ResolveConn(_ context.Context, query bun.Query) bun.IConn {
 	switch q := query.(type) {
 	case *bun.InsertQuery:
-		return &write{(*engine)(c), nil, c, q}
+		return &write{e: (*engine)(c), conn: c, q: q}
 	case *bun.UpdateQuery:
-		return &write{(*engine)(c), nil, c, q}
+		return &write{e: (*engine)(c), conn: c, q: q}
 	case *bun.DeleteQuery:
-		return &write{(*engine)(c), nil, c, q}
+		return &write{e: (*engine)(c), conn: c, q: q}
 	case *bun.CreateTableQuery:
 		return tableMaker{c}
 	}

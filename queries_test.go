@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun"
 )
@@ -302,4 +304,85 @@ func TestQueriesHaveBoundedTexts(t *testing.T) {
 	records, dropped := s.Queries()
 	require.Len(t, records, 7, "of 2 MiB, in 16 MiB")
 	require.Equal(t, 6, dropped, "with the short one, which is not one of the first")
+}
+
+// An INSERT that gets more columns than Bun has written, as on SQLite, is its
+// session's still, and recorded as it was sent.
+func TestQueriesThatAreRewritten(t *testing.T) {
+	t.Parallel()
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			watch := &watchHook{txs: make(map[string]any)}
+			x := newExtension(t, echobun.Config{
+				DatabaseURI: url(t), RecordQueries: true, LogArgs: true, EngineOptions: echobun.EngineOptions{Hooks: []bun.QueryHook{watch}},
+			}, (*defaulted)(nil))
+			ctx, db := newSession(t, x)
+			require.NoError(t, x.CreateAll(ctx))
+			watch.take()
+			require.NoError(t, db.RunInTx(ctx, nil, func(_ context.Context, tx *echobun.Session) error {
+				return ran(tx.NewInsert().Model(&[]defaulted{{}, {Count: 9}}).Exec(context.Background()))
+			}))
+			require.NoError(t, ran(db.NewInsert().Model(new(defaulted)).Exec(context.Background())))
+
+			records, _ := db.Queries()
+			inserts := slices.DeleteFunc(records, func(r echobun.QueryRecord) bool { return r.Op != "INSERT" })
+			require.Len(t, inserts, 2)
+			txs := watch.take()
+			require.NotNil(t, txs[inserts[0].Query], "what was sent belongs to the transaction")
+			require.Contains(t, inserts[0].Query, "9")
+			quotes := strings.NewReplacer("`", `"`)
+			require.Contains(t, quotes.Replace(inserts[0].Template), `"count"`)
+			require.Contains(t, inserts[0].Template, "VALUES (?")
+			require.NotContains(t, inserts[0].Template, "), (", "the same for any number of rows")
+			require.Contains(t, quotes.Replace(inserts[1].Template), `("id"`)
+		})
+	}
+}
+
+// A sequel belongs to a book.
+type sequel struct {
+	ID     int64 `bun:",pk,autoincrement"`
+	BookID int64
+	Book   *book `bun:"rel:belongs-to,join:book_id=id"`
+}
+
+// A counted part of a statement counts how often it is written.
+type counted struct {
+	bun.Query
+
+	n *int
+}
+
+func (c counted) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	*c.n++
+	return c.Query.AppendQuery(gen, b)
+}
+
+// To record a statement does not make it again, which would run the
+// application's code that it is made of once more, and Bun's that adds the
+// conditions of a relation to the query.
+func TestQueriesAreMadeOnce(t *testing.T) {
+	t.Parallel()
+	x := newExtension(t, observed(echobun.Config{DatabaseURI: sqliteURL(t)}), (*book)(nil), (*sequel)(nil))
+	ctx, db := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	require.NoError(t, ran(db.NewInsert().Model(&book{Title: "x"}).Exec(ctx)))
+	require.NoError(t, ran(db.NewInsert().Model(&sequel{BookID: 1}).Exec(ctx)))
+
+	n := 0
+	part := counted{db.Bind("").NewSelect().ColumnExpr("1 AS n"), &n}
+	require.NoError(t, db.Bind("").NewSelect().With("c", part).TableExpr("c").Column("n").Scan(ctx, new(int)))
+	require.Equal(t, 1, n)
+
+	found, n := new(sequel), 0
+	q := db.NewSelect().Model(found).Relation("Book", func(q *bun.SelectQuery) *bun.SelectQuery {
+		n++
+		return q.Where("title = ?", "x")
+	})
+	require.NoError(t, q.Limit(1).Scan(ctx))
+	require.Equal(t, "x", found.Book.Title)
+	require.Equal(t, 1, n)
+	records, _ := db.Queries()
+	require.Equal(t, 1, strings.Count(records[len(records)-1].Template, "title = ?"))
 }

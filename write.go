@@ -6,6 +6,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/echobun/echobun/internal/bridge"
 	"github.com/echobun/echobun/internal/wire"
 	"github.com/echobun/echobun/internal/writes"
 )
@@ -17,6 +18,7 @@ type write struct {
 	h    *handle   // Of the session; nil for an engine's own builder.
 	conn bun.IConn // What sends it.
 	q    writes.Builder
+	was  writes.Was // What the model held before Bun made a soft delete of q; see [modelHooks].
 }
 
 var _ bun.IConn = (*write)(nil)
@@ -39,25 +41,25 @@ type (
 
 func (h *handle) NewInsert() *bun.InsertQuery {
 	i := &insertion{query: *bun.NewInsertQuery(h.e.db)}
-	i.write = write{h.e, h, (*sender)(h), &i.query}
+	i.write = write{e: h.e, h: h, conn: (*sender)(h), q: &i.query}
 	return i.query.Conn(&i.write)
 }
 
 func (h *handle) NewUpdate() *bun.UpdateQuery {
 	u := &change{query: *bun.NewUpdateQuery(h.e.db)}
-	u.write = write{h.e, h, (*sender)(h), &u.query}
+	u.write = write{e: h.e, h: h, conn: (*sender)(h), q: &u.query}
 	return u.query.Conn(&u.write)
 }
 
 func (h *handle) NewDelete() *bun.DeleteQuery {
 	d := &deletion{query: *bun.NewDeleteQuery(h.e.db)}
-	d.write = write{h.e, h, (*sender)(h), &d.query}
+	d.write = write{e: h.e, h: h, conn: (*sender)(h), q: &d.query}
 	return d.query.Conn(&d.write)
 }
 
 // ExecContext runs finished SQL.
 func (w *write) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	query, err := w.check(query, false)
+	query, err := w.check(ctx, query, false)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ func (w *write) ExecContext(ctx context.Context, query string, args ...any) (sql
 	}
 	res, err := w.conn.ExecContext(ctx, query, args...)
 	if err != nil {
-		writes.Failed(w.q)
+		writes.Failed(w.q, w.was)
 	}
 	return res, err
 }
@@ -83,17 +85,18 @@ func (w *write) execCounted(ctx context.Context, query string, args []any) (sql.
 
 // QueryContext runs finished SQL.
 func (w *write) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	query, err := w.check(query, true)
+	query, err := w.check(ctx, query, true)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := w.conn.QueryContext(ctx, query, args...)
 	if err != nil {
-		writes.Failed(w.q)
+		writes.Failed(w.q, w.was)
 		return nil, err
 	}
 	rows, err = writes.Rows(w.q, rows) //nolint:contextcheck // They are in memory, where no context ends them.
 	if err != nil {
+		writes.Failed(w.q, w.was)
 		return nil, w.unread(ctx, query, err)
 	}
 	return rows, nil
@@ -118,11 +121,14 @@ func (w *write) unread(ctx context.Context, query string, err error) error {
 }
 
 // check returns the SQL to send. What is refused is a [*ModelError].
-func (w *write) check(query string, asks bool) (string, error) {
+func (w *write) check(ctx context.Context, query string, asks bool) (string, error) {
 	checked, err := writes.Check(w.q, query, asks)
 	if err != nil {
-		writes.Failed(w.q)
+		writes.Failed(w.q, w.was)
 		return "", &ModelError{Model: w.q.GetTableName(), Bind: w.e.key, Err: err}
+	}
+	if checked != query {
+		bridge.Rewrite(ctx, query, checked)
 	}
 	return checked, nil
 }

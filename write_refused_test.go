@@ -93,24 +93,3 @@ func TestRowsOfAStatementWithoutRows(t *testing.T) {
 		}
 	})
 }
-
-// Bun writes the time of deletion into the model before it sends anything.
-func TestFailedSoftDeleteLeavesTheModel(t *testing.T) {
-	t.Parallel()
-	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, name dialect.Name) {
-		one, some := book{ID: 1}, []*book{{ID: 1}, {ID: 2}}
-		for _, model := range []any{&one, &some} {
-			_, err := db.NewDelete().Model(model).WherePK().Where("nonsense = 1").Exec(ctx)
-			require.Error(t, err)
-			if name == dialect.MySQL {
-				_, err = db.NewDelete().Model(model).WherePK().Limit(1).Exec(ctx)
-				require.Error(t, err)
-			}
-			require.Equal(t, book{ID: 1}, one)
-			require.Equal(t, []*book{{ID: 1}, {ID: 2}}, some)
-		}
-		_, err := db.NewDelete().Model(&one).WherePK().Exec(ctx)
-		require.NoError(t, err)
-		require.False(t, one.DeletedAt.IsZero())
-	})
-}

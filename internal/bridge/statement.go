@@ -77,6 +77,15 @@ func Claim(ctx context.Context, query string, session, tx any) context.Context {
 	return ctx
 }
 
+// Rewrite says that another text is sent in place of query, the statement that
+// ctx belongs to: hooks that watch it tell of what the server gets, and know
+// it again.
+func Rewrite(ctx context.Context, query, sent string) {
+	if s := StatementOf(ctx); s != nil && !s.claimed && s.Event != nil && s.Event.Query == query {
+		s.Event.Query = sent
+	}
+}
+
 // StatementOf returns the innermost statement that is watched, or nil. It is
 // called by AfterQuery, and by the session.
 func StatementOf(ctx context.Context) *Statement {

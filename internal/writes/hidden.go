@@ -9,7 +9,7 @@ import (
 
 // A hidden says where one of Bun's builders keeps what it does not tell. A
 // field that is not there any more is as one that is empty.
-type hidden struct{ returning, returns, filter, order, limit, flags, columns, values, with []int }
+type hidden struct{ conn, returning, returns, where, filter, order, limit, flags, columns, values, with []int }
 
 var (
 	ofInsert = hide(reflect.TypeFor[bun.InsertQuery]())
@@ -23,8 +23,10 @@ func hide(t reflect.Type) hidden {
 		return f.Index
 	}
 	return hidden{
+		conn:      at("conn"),
 		returning: at("returning"),
 		returns:   at("returningFields"),
+		where:     at("where"),
 		filter:    at("whereFields"),
 		order:     at("order"),
 		limit:     at("limit"),
@@ -58,6 +60,19 @@ func length(q reflect.Value, at []int) int {
 	return q.FieldByIndex(at).Len()
 }
 
+// isNil reports whether a builder's slice was never set.
+func isNil(q reflect.Value, at []int) bool { return at == nil || q.FieldByIndex(at).IsNil() }
+
+// ConnOf returns the connection that a builder was given, or nil.
+func ConnOf(q bun.Query) bun.IConn {
+	v, h, ok := parts(q)
+	if !ok || h.conn == nil {
+		return nil
+	}
+	conn, _ := reflect.NewAt(reflect.TypeFor[bun.IConn](), v.FieldByIndex(h.conn).Addr().UnsafePointer()).Elem().Interface().(bun.IConn)
+	return conn
+}
+
 // number is an integer of a builder.
 func number(q reflect.Value, at []int) int64 {
 	if at == nil {
@@ -88,7 +103,8 @@ func returning(q reflect.Value, h hidden) []string {
 // about rows that are deleted already.
 const (
 	forced      = 1
-	withDeleted = 2 | 4
+	deleted     = 2
+	withDeleted = deleted | 4
 )
 
 // isSoft reports whether a builder sends an UPDATE in place of its DELETE.

@@ -14,6 +14,7 @@ import (
 func TestBuildersHaveTheirParts(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]hidden{"insert": ofInsert, "update": ofUpdate, "delete": ofDelete} {
+		require.NotNil(t, h.conn, name)
 		require.NotNil(t, h.returning, name)
 		require.NotNil(t, h.returns, name)
 		require.NotNil(t, h.filter, name)
@@ -21,6 +22,7 @@ func TestBuildersHaveTheirParts(t *testing.T) {
 		require.NotNil(t, h.columns, name)
 	}
 	require.NotNil(t, ofInsert.values)
+	require.NotNil(t, ofDelete.where)
 	require.NotNil(t, ofDelete.order)
 	require.NotNil(t, ofDelete.limit)
 	require.NotNil(t, ofUpdate.with)
