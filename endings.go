@@ -34,15 +34,11 @@ func (e *engine) mayRun(query string) error {
 
 // ending is [sqltext.EndingOf] for the engine's kind of database.
 func (e *engine) ending(query string) (op string, how sqltext.Ending) {
-	words := sqlwords.Postgres
-	switch {
-	case e.is(dialect.MySQL):
-		words = sqlwords.MySQL
-	case e.is(dialect.SQLite):
-		words = sqlwords.SQLite
-	}
-	return sqltext.EndingOf(words, query)
+	return sqltext.EndingOf(e.words(), query)
 }
+
+// words is how the engine's kind of database writes statements.
+func (e *engine) words() sqlwords.Dialect { return sqltext.Words(e.db.Dialect().Name()) }
 
 func (e *engine) is(name dialect.Name) bool { return e.db.Dialect().Name() == name }
 

@@ -1,8 +1,6 @@
 package echobun
 
 import (
-	"github.com/uptrace/bun/dialect"
-
 	"github.com/echobun/echobun/internal/sqltext"
 )
 
@@ -19,7 +17,7 @@ func (e *valueError) Error() string {
 // nil. It looks at finished SQL, where all values have come together, however
 // they were given.
 func (e *engine) mayWrite(query string) error {
-	if reason, refused := sqltext.Refusal(query, e.is(dialect.MySQL)); refused {
+	if reason, refused := sqltext.Refusal(query, e.words()); refused {
 		return &valueError{reason: reason}
 	}
 	return nil

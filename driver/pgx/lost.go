@@ -134,7 +134,7 @@ func withContext(ctx context.Context, err error) error {
 
 // committing finds what may end a transaction: its only use is to doubt, so
 // it may find too much.
-var committing = regexp.MustCompile(`(?i)(?:^|;|\*/|--[^\n]*\n)\s*(?:commit|end|prepare\s+transaction|rollback\s+prepared)\b`)
+var committing = regexp.MustCompile(`(?i)(?:^|;|\*/|--[^\r\n]*[\r\n])\s*(?:commit|end|prepare\s+transaction|rollback\s+prepared)\b`)
 
 // mayCommit reports whether a statement sent inside a transaction may have
 // committed it.

@@ -68,7 +68,7 @@ func (s *scanner) skip() bool {
 // trim takes white space and comments off the beginning.
 func (s *scanner) trim() {
 	for {
-		s.rest = strings.TrimLeft(s.rest, " \t\n\f\r\ufeff")
+		s.rest = strings.TrimLeft(s.rest, " \t\n\v\f\r\ufeff")
 		switch {
 		case strings.HasPrefix(s.rest, "--"):
 			s.cut(after(s.rest, "\n"))

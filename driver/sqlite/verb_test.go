@@ -23,6 +23,7 @@ func TestVerbs(t *testing.T) {
 		{query: "select 1;"},
 		{query: " \n\t/* a */ -- b\n SELECT ';' "},
 		{query: "\ufeffSELECT 1"},
+		{query: "\n\vDELETE FROM x", writes: true},
 		{query: "VALUES (1)"},
 		{query: "EXPLAIN INSERT INTO x VALUES (1)"},
 		{query: "SELECT 'it''s; DELETE', \"a;b\", `c;d`, [e;f]"},

@@ -22,7 +22,7 @@ func Operation(query string) string {
 // Comments and brackets before it do not count.
 func cutWord(query string) (word, rest string) {
 	for {
-		query = strings.TrimLeft(query, " \t\r\n(;")
+		query = strings.TrimLeft(query, " \t\r\n\f\v(;")
 		switch {
 		case strings.HasPrefix(query, "/*"):
 			_, after, found := strings.Cut(query[2:], "*/")
@@ -30,7 +30,7 @@ func cutWord(query string) (word, rest string) {
 				return "", ""
 			}
 			query = after
-		case strings.HasPrefix(query, "--"):
+		case strings.HasPrefix(query, "--"), strings.HasPrefix(query, "#"):
 			_, query, _ = strings.Cut(query, "\n")
 		default:
 			end := 0

@@ -1,6 +1,10 @@
 package sqltext
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/echobun/echobun/internal/sqlwords"
+)
 
 // refusalMark is what Bun's dialect.AppendError begins with.
 const refusalMark = "?!("
@@ -11,8 +15,8 @@ const longestReason = 300
 // Refusal returns what stands in a statement in place of a value that Bun or a
 // dialect refused to write. In a literal it is a value like any other.
 //
-// MySQL differs from the others: see [Scrub].
-func Refusal(statement string, mysql bool) (reason string, refused bool) {
+// The dialects differ: see [Scrub].
+func Refusal(statement string, d sqlwords.Dialect) (reason string, refused bool) {
 	if !strings.Contains(statement, refusalMark) {
 		return "", false
 	}
@@ -20,9 +24,9 @@ func Refusal(statement string, mysql bool) (reason string, refused bool) {
 		if strings.HasPrefix(statement[i:], refusalMark) {
 			return inBrackets(statement[i+len(refusalMark):]), true
 		}
-		end := comment(statement, i, mysql)
+		end := comment(statement, i, d)
 		if end == i {
-			end, _ = token(statement, i, mysql)
+			end, _ = token(statement, i, d)
 		}
 		i = end
 	}

@@ -28,7 +28,7 @@ func TestRefusal(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			reason, refused := sqltext.Refusal(tc.statement, tc.mysql)
+			reason, refused := sqltext.Refusal(tc.statement, words(tc.mysql))
 			require.Equal(t, tc.refused, refused)
 			require.Equal(t, tc.want, reason)
 		})

@@ -10,18 +10,18 @@ import (
 // leaves arguments out of most templates, but writes the keys of related rows
 // into the queries of has-many and many-to-many relations.
 //
-// MySQL differs from the others: a double quote begins a string there and not
-// a name, and a backslash in a string escapes what follows.
-func Scrub(statement string, mysql bool) string {
+// The dialects differ: in MySQL a double quote begins a string and not a name,
+// and a backslash in a string escapes what follows.
+func Scrub(statement string, d sqlwords.Dialect) string {
 	var b strings.Builder
 	b.Grow(len(statement))
 	for i := 0; i < len(statement); {
-		if end := comment(statement, i, mysql); end > i {
+		if end := comment(statement, i, d); end > i {
 			b.WriteByte(' ')
 			i = end
 			continue
 		}
-		end, literal := token(statement, i, mysql)
+		end, literal := token(statement, i, d)
 		if literal {
 			b.WriteByte('?')
 		} else {
@@ -37,22 +37,18 @@ func Scrub(statement string, mysql bool) string {
 
 // comment returns the end of the comment at i, or i if there is none. What is
 // in it may be anything, so it is left out.
-func comment(s string, i int, mysql bool) int {
-	dialect := sqlwords.Postgres
-	if mysql {
-		dialect = sqlwords.MySQL
-	}
+func comment(s string, i int, d sqlwords.Dialect) int {
 	switch {
 	case strings.HasPrefix(s[i:], "/*"):
-		return block(s, i, !mysql)
-	case dialect.LineComment(s[i:]):
-		return past(s, i, "\n")
+		return block(s, i, d == sqlwords.Postgres)
+	case d.LineComment(s[i:]):
+		return i + d.LineEnd(s[i:])
 	}
 	return i
 }
 
 // block returns the end of the block comment at i. PostgreSQL's can have others
-// inside. SQLite's cannot, so that more may be left out there than is comment.
+// inside.
 func block(s string, i int, nests bool) int {
 	depth := 1
 	for i += 2; i < len(s); {
@@ -82,7 +78,8 @@ func past(s string, i int, end string) int {
 
 // token returns where the token that begins at i ends, and whether it is a
 // literal.
-func token(s string, i int, mysql bool) (end int, literal bool) {
+func token(s string, i int, d sqlwords.Dialect) (end int, literal bool) {
+	mysql := d == sqlwords.MySQL
 	c := s[i]
 	switch {
 	case c == '\'':
@@ -96,7 +93,7 @@ func token(s string, i int, mysql bool) (end int, literal bool) {
 	case c == '$' && dollarTag(s, i) != "":
 		return dollarQuoted(s, i), true
 	case isLetter(c) || c >= 0x80:
-		return word(s, i, mysql)
+		return word(s, i, d)
 	}
 	return i + 1, false
 }
@@ -127,14 +124,21 @@ func number(s string, i int) int {
 
 // word returns the end of the word at i. A word that stands before a quote,
 // as in X'00', is part of the literal; in PostgreSQL's E'\n' it brings escapes.
-func word(s string, i int, mysql bool) (end int, literal bool) {
+func word(s string, i int, d sqlwords.Dialect) (end int, literal bool) {
 	for end = i; end < len(s) && (isLetter(s[end]) || isDigit(s[end]) || s[end] == '$' || s[end] >= 0x80); {
 		end++
 	}
-	if end < len(s) && s[end] == '\'' {
-		return quoted(s, end, mysql || s[i:end] == "E" || s[i:end] == "e"), true
+	if end == len(s) || s[end] != '\'' {
+		return end, false
 	}
-	return end, false
+	if d != sqlwords.Postgres || s[i:end] != "E" && s[i:end] != "e" {
+		return quoted(s, end, d == sqlwords.MySQL), true
+	}
+	end = quoted(s, end, true)
+	for more := sqlwords.Continued(s[end:]); more >= 0; more = sqlwords.Continued(s[end:]) {
+		end = quoted(s, end+more, true)
+	}
+	return end, true
 }
 
 // dollarTag returns the tag of a dollar-quoted string that begins at i, with

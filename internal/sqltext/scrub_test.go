@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/echobun/echobun/internal/sqltext"
+	"github.com/echobun/echobun/internal/sqlwords"
 )
 
 func TestScrub(t *testing.T) {
@@ -36,6 +37,7 @@ func TestScrub(t *testing.T) {
 		{name: "names in other scripts", statement: `SELECT größe2 FROM straße`, want: `SELECT größe2 FROM straße`},
 		{name: "escape string", statement: `x = E'a\'secret' AND y`, want: `x = ? AND y`},
 		{name: "lower-case escape string", statement: `x = e'a\'secret' AND y`, want: `x = ? AND y`},
+		{name: "escape string of two lines", statement: "x = E'a' -- b\n'c\\'secret' AND y", want: `x = ? AND y`},
 		{name: "bytes", statement: `x = X'736563726574' AND y = '\x7365'`, want: `x = ? AND y = ?`},
 		{name: "introducer", statement: `x = _utf8mb4 X'7365' AND y`, want: `x = _utf8mb4 ? AND y`, mysql: true},
 		{name: "dollar quotes", statement: `x = $$secret's$$ AND y`, want: `x = ? AND y`},
@@ -50,7 +52,7 @@ func TestScrub(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tc.want, sqltext.Scrub(tc.statement, tc.mysql))
+			require.Equal(t, tc.want, sqltext.Scrub(tc.statement, words(tc.mysql)))
 		})
 	}
 }
@@ -94,7 +96,7 @@ func TestScrubLetsGo(t *testing.T) {
 	query, alive := unsafe.String(&large[0], len(large)), weak.Make(large)
 	operation := sqltext.Operation(query)
 	require.Equal(t, "SELECT", operation)
-	template := sqltext.Scrub(query, false)
+	template := sqltext.Scrub(query, sqlwords.Postgres)
 	require.Equal(t, "SELECT ?", template)
 	require.Eventually(t, func() bool {
 		runtime.GC()
@@ -112,6 +114,7 @@ func TestOperation(t *testing.T) {
 		"TRUNCATE TABLE t": "TRUNCATE TABLE", "WITH x AS (SELECT 1)": "WITH", "": "statement", " ": "statement",
 		"/* a comment */ UPDATE t": "UPDATE", "-- a comment\nDELETE FROM t": "DELETE", "/* open": "statement",
 		"-- only a comment": "statement", "COMMIT": "COMMIT", "ROLLBACK TO SAVEPOINT a": "ROLLBACK TO", "{call x}": "statement",
+		"\f\vSELECT 1": "SELECT", "# a comment\nSELECT 1": "SELECT",
 	} {
 		require.Equal(t, want, sqltext.Operation(statement), "%q", statement)
 	}
@@ -132,11 +135,19 @@ func FuzzScrub(f *testing.F) {
 			if mysql {
 				quoted = strings.ReplaceAll(quoted, `\`, `\\`)
 			}
-			got := sqltext.Scrub(before+" '"+quoted+"' "+after, mysql)
+			got := sqltext.Scrub(before+" '"+quoted+"' "+after, words(mysql))
 			require.NotContains(t, got, "s3cr3t")
-			require.Equal(t, sqltext.Scrub(before+" ", mysql)+"?"+sqltext.Scrub(" "+after, mysql), got)
+			require.Equal(t, sqltext.Scrub(before+" ", words(mysql))+"?"+sqltext.Scrub(" "+after, words(mysql)), got)
 		}
 	})
+}
+
+// words is MySQL's way, or that of the others.
+func words(mysql bool) sqlwords.Dialect {
+	if mysql {
+		return sqlwords.MySQL
+	}
+	return sqlwords.Postgres
 }
 
 func quoteless(s string) bool {
@@ -150,20 +161,23 @@ func TestScrubComments(t *testing.T) {
 
 	for _, test := range []struct {
 		name, statement, want string
-		mysql                 bool
+		d                     sqlwords.Dialect
 	}{
-		{"line", "select 'x' -- don't\nwhere name = 'MY SECRET value'", "select ?  where name = ?", false},
-		{"block", "/* it's SECRET */ select 1 from t where card = '4111 SECRET'", "  select ? from t where card = ?", false},
-		{"hash", "select 1 # SECRET's\nfrom t where a = 'SECRET'", "select ?  from t where a = ?", true},
-		{"hash is an operator", "select a # 3", "select a # ?", false},
-		{"open", "select 1 /* SECRET", "select ?  ", false},
-		{"open line", "select 1 -- SECRET", "select ?  ", false},
-		{"no comment in MySQL", "select 5--1, 'SECRET' --\tSECRET\nfrom t --", "select ?--?, ?  from t  ", true},
-		{"dashes of PostgreSQL's", "select 5--SECRET\nfrom t", "select ? from t", false},
-		{"nested", "/* a /* b */ 'SECRET' /*/ */ 'SECRET' */ select 1 /* a /* b */ SECRET", "  select ?  ", false},
-		{"nested in MySQL", "/* a /* b */ select 1", "  select ?", true},
-		{"slash star slash", "select 1 /*/ SECRET */ + 2", "select ?   + ?", false},
+		{"line", "select 'x' -- don't\nwhere name = 'MY SECRET value'", "select ?  where name = ?", sqlwords.Postgres},
+		{"block", "/* it's SECRET */ select 1 from t where card = '4111 SECRET'", "  select ? from t where card = ?", sqlwords.Postgres},
+		{"hash", "select 1 # SECRET's\nfrom t where a = 'SECRET'", "select ?  from t where a = ?", sqlwords.MySQL},
+		{"hash is an operator", "select a # 3", "select a # ?", sqlwords.Postgres},
+		{"open", "select 1 /* SECRET", "select ?  ", sqlwords.Postgres},
+		{"open line", "select 1 -- SECRET", "select ?  ", sqlwords.Postgres},
+		{"no comment in MySQL", "select 5--1, 'SECRET' --\tSECRET\nfrom t --", "select ?--?, ?  from t  ", sqlwords.MySQL},
+		{"dashes of PostgreSQL's", "select 5--SECRET\nfrom t", "select ? from t", sqlwords.Postgres},
+		{"nested", "/* a /* b */ 'SECRET' /*/ */ 'SECRET' */ select 1 /* a /* b */ SECRET", "  select ?  ", sqlwords.Postgres},
+		{"nested in MySQL", "/* a /* b */ select 1", "  select ?", sqlwords.MySQL},
+		{"nested in SQLite", "/* a /* b */ select 1", "  select ?", sqlwords.SQLite},
+		{"carriage return", "select 1 -- don't\rwhere name = 'SECRET' -- \n", "select ?  where name = ?  ", sqlwords.Postgres},
+		{"carriage return in SQLite", "select 1 -- don't\rSECRET\nfrom t", "select ?  from t", sqlwords.SQLite},
+		{"slash star slash", "select 1 /*/ SECRET */ + 2", "select ?   + ?", sqlwords.Postgres},
 	} {
-		require.Equal(t, test.want, sqltext.Scrub(test.statement, test.mysql), test.name)
+		require.Equal(t, test.want, sqltext.Scrub(test.statement, test.d), test.name)
 	}
 }

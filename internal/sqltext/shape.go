@@ -36,7 +36,7 @@ func (s *shaper) token(text string, i int) int {
 		s.out = append(s.out, text[i:end]...)
 		return end
 	case isLetter(c) || c >= 0x80:
-		end, _ := word(text, i, false)
+		end, _ := word(text, i, sqlwords.Postgres)
 		s.word(text[i:end])
 		return end
 	case c == '-' && strings.HasPrefix(text[i+1:], "?") && s.isValue():

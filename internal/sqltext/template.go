@@ -4,7 +4,10 @@ package sqltext
 
 import (
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/sqlwords"
 )
 
 // Template returns a statement with placeholders in place of its arguments,
@@ -13,16 +16,29 @@ import (
 // its arguments and its model are made of a second time, over a model that the
 // answer has changed meanwhile.
 func Template(event *bun.QueryEvent) string {
-	mysql := event.DB.Dialect().IdentQuote() == '`'
+	d := Words(event.DB.Dialect().Name())
 	switch q := event.IQuery.(type) {
 	case nil:
-		return Scrub(event.QueryTemplate, mysql)
+		return Scrub(event.QueryTemplate, d)
 	case *bun.RawQuery:
 		b, err := q.AppendQuery(schema.NewNopQueryGen(), nil) // As it was given: its arguments are left alone.
 		if err != nil {
 			return q.Operation()
 		}
-		return Scrub(string(b), mysql)
+		return Scrub(string(b), d)
 	}
-	return Shape(Scrub(event.Query, mysql))
+	return Shape(Scrub(event.Query, d))
+}
+
+// Words is how a kind of database writes statements. What is not known is taken
+// to write them as PostgreSQL does, which is the standard's way.
+func Words(name dialect.Name) sqlwords.Dialect {
+	switch name {
+	case dialect.MySQL:
+		return sqlwords.MySQL
+	case dialect.SQLite:
+		return sqlwords.SQLite
+	default:
+		return sqlwords.Postgres
+	}
 }

@@ -20,6 +20,7 @@ type Scanner struct {
 	Dialect Dialect
 	rest    string
 	quoted  bool
+	inside  bool // What MySQL executes in a comment.
 }
 
 // Scan returns a scanner of a text.
@@ -88,9 +89,34 @@ func (s *Scanner) word() string {
 	w := s.take(n)
 	if s.Dialect == Postgres && (w == "E" || w == "e") && strings.HasPrefix(s.rest, "'") {
 		s.constant('\'', true)
+		for more := Continued(s.rest); more >= 0; more = Continued(s.rest) {
+			s.take(more)
+			s.constant('\'', true)
+		}
 		return "'"
 	}
 	return w
+}
+
+// Continued returns where a constant of PostgreSQL's goes on behind its closing
+// quote, or -1: a quote on another line is still of the same kind.
+func Continued(text string) int {
+	line := false
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c == '\'' && line:
+			return i
+		case strings.HasPrefix(text[i:], "--"):
+			i += Postgres.LineEnd(text[i:])
+			line = true
+		case c == ' ' || '\t' <= c && c <= '\r':
+			line = line || c == '\n' || c == '\r'
+			i++
+		default:
+			return -1
+		}
+	}
+	return -1
 }
 
 // constant takes what is in quotes, in which a doubled quote stands for one,
@@ -134,19 +160,28 @@ func (s *Scanner) dollars() bool {
 	return true
 }
 
+// byteOrder is a mark that SQLite takes for white space, wherever it stands.
+const byteOrder = "\ufeff"
+
 // trim takes white space and comments off the beginning. What MySQL executes
 // in a comment, behind a version, is no comment.
 func (s *Scanner) trim() {
 	for {
 		s.rest = strings.TrimLeft(s.rest, " \t\r\n\f\v")
+		if s.Dialect == SQLite && strings.HasPrefix(s.rest, byteOrder) {
+			s.rest = s.rest[len(byteOrder):]
+			continue
+		}
 		switch {
 		case s.Dialect.LineComment(s.rest):
-			_, s.rest, _ = strings.Cut(s.rest, "\n")
+			s.rest = s.rest[s.Dialect.LineEnd(s.rest):]
 		case s.Dialect == MySQL && (strings.HasPrefix(s.rest, "/*!") || strings.HasPrefix(s.rest, "/*M!")):
 			_, s.rest, _ = strings.Cut(s.rest, "!")
 			s.rest = strings.TrimLeft(s.rest, "0123456789")
-		case s.Dialect == MySQL && strings.HasPrefix(s.rest, "*/"):
+			s.inside = true
+		case s.inside && strings.HasPrefix(s.rest, "*/"):
 			s.rest = s.rest[2:]
+			s.inside = false
 		case strings.HasPrefix(s.rest, "/*"):
 			s.comment()
 		default:
@@ -166,6 +201,21 @@ func (d Dialect) LineComment(text string) bool {
 	return dashes && (d != MySQL || text == "" || text[0] <= ' ' || text[0] == 0x7f)
 }
 
+// LineEnd returns where a line of text ends, for a comment in it. To PostgreSQL
+// a carriage return is the end as well.
+func (d Dialect) LineEnd(text string) int {
+	end := -1
+	if d == Postgres {
+		end = strings.IndexAny(text, "\r\n")
+	} else {
+		end = strings.IndexByte(text, '\n')
+	}
+	if end < 0 {
+		return len(text)
+	}
+	return end + 1
+}
+
 // comment takes a comment. PostgreSQL's can have others inside.
 func (s *Scanner) comment() {
 	s.rest = s.rest[2:]
@@ -175,7 +225,7 @@ func (s *Scanner) comment() {
 			s.rest = ""
 			return
 		}
-		if begin := strings.Index(s.rest[:end], "/*"); begin >= 0 && s.Dialect == Postgres {
+		if begin := strings.Index(s.rest[:end+1], "/*"); begin >= 0 && s.Dialect == Postgres { // Also that of "/*/".
 			s.rest = s.rest[begin+2:]
 			depth++
 			continue

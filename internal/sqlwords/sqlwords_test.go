@@ -27,6 +27,9 @@ func TestWords(t *testing.T) {
 		"$$ ; $$ $a$ $$ ; $a$ $1 a$b":             {"'", "'", "$", "1", "a$b"},
 		"f(1, ü) U&'a' \"\" `x":                   {"f", "(", "1", ",", "ü", ")", "U", "&", "'", "'", "x"},
 		"/*! not here */ # x":                     {"#", "x"},
+		"-- a\rb --\nc":                           {"b", "c"},
+		"/* /*/ a */ b */ c":                      {"c"},
+		"E'a' -- b\n 'c\\';' e'a'\t'b\\'":         {"'", "'", "'"},
 		"$open$ never closed; SET x = 1 $other$;": {"'"},
 	} {
 		require.Equal(t, want, words(sqlwords.Postgres, text), text)
@@ -36,6 +39,7 @@ func TestWords(t *testing.T) {
 		"/* a /* b */ c -- d\n# e\n f":       {"c", "f"},
 		"/*!50000 a */ /*M!100100 b */ c":    {"a", "b", "c"},
 		"$$ \"\" '":                          {"$", "$", "'", "'"},
+		"-- a\rb\nc 2 */* d */ 3":            {"c", "2", "*", "3"},
 		"5--1 --\tx\n--\x01y\n---- z":        {"5", "-", "-", "1", "-", "-"},
 		"--":                                 nil,
 	} {
@@ -43,6 +47,7 @@ func TestWords(t *testing.T) {
 	}
 	for text, want := range map[string][]string{
 		"/* a /* b */ c -- d\n e":     {"c", "e"},
+		"\ufeff-- a\rb\n\ufeffc":      {"c"},
 		"[a;b] $$ ; $$ E'\\' 'it''s'": {"a;b", "$", "$", ";", "$", "$", "E", "'", "'"},
 	} {
 		require.Equal(t, want, words(sqlwords.SQLite, text), text)
