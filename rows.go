@@ -27,7 +27,8 @@ type rows struct {
 	values      []driver.Value // What was read before it is asked for, row after row.
 	width       int
 	count, next int
-	buffered    bool // Values has it all.
+	buffered    bool   // Values has it all.
+	reply       *reply // Whose rows these are, if it may be one of a write.
 
 	suspect *time.Timer // Of a leak.
 }
@@ -70,6 +71,9 @@ func (r *rows) Next(dest []driver.Value) error {
 		return nil
 	}
 	if err == io.EOF { //nolint:errorlint // Compared as database/sql does.
+		if r.reply != nil {
+			r.reply.state.Store(replyComplete)
+		}
 		return err
 	}
 	return r.c.refused(operation(r.query), err)
@@ -83,6 +87,9 @@ func (r *rows) Close() error {
 	}
 	cleared(r.suspect)
 	err := r.inner.Close()
+	if err == nil {
+		r.ended()
+	}
 	c, query := r.c, r.query
 	if r.held {
 		c.e.pool.held.Add(-1)
@@ -106,6 +113,7 @@ func (r *rows) NextResultSet() error {
 		return io.EOF
 	}
 	r.last, r.columns = nil, nil
+	r.values, r.count, r.next, r.buffered = r.values[:0], 0, 0, false // They were of the one before.
 	err := next.NextResultSet()
 	if errors.Is(err, io.EOF) {
 		return io.EOF

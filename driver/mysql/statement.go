@@ -10,6 +10,8 @@ import (
 
 	gomysql "github.com/go-sql-driver/mysql"
 
+	"github.com/echobun/echobun/internal/sqltext"
+	"github.com/echobun/echobun/internal/sqlwords"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -66,40 +68,27 @@ func (s statement) undone() bool {
 		return false
 	}
 	switch firstWord(s.query) {
-	case "insert", "replace", "update", "delete", "with", "load", "savepoint", "release", "rollback":
+	case "insert", "replace", "update", "delete", "with", "load", "savepoint", "release", "rollback",
+		"select", "values", "table", "do": // A function cannot commit.
 		return true
 	}
 	return reads(s.query)
 }
 
-// reads reports whether a statement is one that writes nothing itself.
+// reads reports whether a statement is one that writes nothing, nor calls what may.
 func reads(query string) bool {
-	switch firstWord(query) {
-	case "select", "values", "table", "do", "show", "describe", "desc", "explain":
-		return true
-	}
-	return false
+	return sqltext.ReplyOf(sqlwords.MySQL, query) == sqltext.OfRead || firstWord(query) == "explain"
 }
 
 // firstWord returns a statement's first word in lower case, past blanks,
 // parentheses and comments.
 func firstWord(query string) string {
-	q := query
-	for {
-		q = strings.TrimLeft(q, " \t\r\n(")
-		switch {
-		case strings.HasPrefix(q, "/*"):
-			_, q, _ = strings.Cut(q, "*/")
-		case strings.HasPrefix(q, "--"), strings.HasPrefix(q, "#"):
-			_, q, _ = strings.Cut(q, "\n")
-		default:
-			end := strings.IndexFunc(q, func(r rune) bool { return (r|0x20) < 'a' || (r|0x20) > 'z' })
-			if end < 0 {
-				end = len(q)
-			}
-			return strings.ToLower(q[:end])
-		}
+	s := sqlwords.MySQL.Scan(query)
+	word := s.Next()
+	for word == "(" {
+		word = s.Next()
 	}
+	return strings.ToLower(word)
 }
 
 // isLost reports whether err means that the connection broke after something

@@ -29,8 +29,8 @@ func TestFirstWord(t *testing.T) {
 		{"", ""},
 		{"/* open", ""},
 		{"-- open", ""},
-		{"1", ""},
-		{"ünïcode", ""},
+		{"1", "1"},
+		{"ünïcode", "ünïcode"},
 	}
 	for _, tt := range tests {
 		require.Equal(t, tt.want, mysql.FirstWord(tt.query), tt.query)
