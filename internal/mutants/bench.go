@@ -14,16 +14,17 @@ import (
 // them. It keeps what it has compiled without one.
 type bench struct {
 	root  string
+	quick bool
 	dir   string            // Of everything that is made here.
 	whole map[string]string // The test program of a package as it is, by package.
 }
 
-func newBench(root string) (*bench, error) {
+func newBench(root string, quick bool) (*bench, error) {
 	dir, err := os.MkdirTemp("", "mutants-")
 	if err != nil {
 		return nil, err
 	}
-	return &bench{root: root, dir: dir, whole: map[string]string{}}, nil
+	return &bench{root: root, quick: quick, dir: dir, whole: map[string]string{}}, nil
 }
 
 func (b *bench) remove() { _ = os.RemoveAll(b.dir) }
@@ -68,6 +69,9 @@ func (b *bench) ask(ctx context.Context, v *verdict, pkg, program, file string) 
 		}
 	}
 	for _, short := range []bool{true, false} {
+		if b.quick && !short {
+			break
+		}
 		if err := b.judge(ctx, v, pkg, testRun{program: program, short: short}); err != nil || v.by != "" {
 			return err
 		}

@@ -15,6 +15,8 @@
 // it. Tests of the mutant's package are run first: those in files of its file's
 // name, those without servers, then all; for a package below the root, those of
 // the root package after them.
+// With -quick all but the first of these with servers are left out: what survives
+// then is worth a run without it.
 // Survivors are no failure of the command: the report names them, and a
 // person decides for each whether it is equivalent or wants a test.
 //
@@ -46,15 +48,23 @@ func main() {
 	defer stop()
 	n := flag.Int("n", 60, "how many mutants")
 	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "which ones")
+	quick := flag.Bool("quick", false, "leave out the tests with servers, but for those of the file")
 	flag.Parse()
-	if err := run(ctx, ".", flag.Args(), *n, *seed, os.Stdout); err != nil {
+	if err := run(ctx, ".", flag.Args(), options{*n, *seed, *quick}, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-// run tries n mutants of the packages and writes a line for each.
-func run(ctx context.Context, root string, packages []string, n int, seed uint64, out io.Writer) error {
+// options are how many mutants are tried, which, and by how many tests.
+type options struct {
+	n     int
+	seed  uint64
+	quick bool
+}
+
+// run tries mutants of the packages and writes a line for each.
+func run(ctx context.Context, root string, packages []string, o options, out io.Writer) error {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -66,14 +76,14 @@ func run(ctx context.Context, root string, packages []string, n int, seed uint64
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(out, "%d mutants of %d that are possible, seed %d\n", n, len(sites), seed)
-	bench, err := newBench(root)
+	_, _ = fmt.Fprintf(out, "%d mutants of %d that are possible, seed %d\n", o.n, len(sites), o.seed)
+	bench, err := newBench(root, o.quick)
 	if err != nil {
 		return err
 	}
 	defer bench.remove()
-	r := &report{out: out, want: n}
-	for _, s := range draw(sites, seed) {
+	r := &report{out: out, want: o.n}
+	for _, s := range draw(sites, o.seed) {
 		if r.done() {
 			break
 		}

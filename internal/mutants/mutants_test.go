@@ -61,7 +61,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	root := newModule(t, counted, leastIsTested)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), root, []string{"./x"}, 100, 1, &out))
+	require.NoError(t, run(t.Context(), root, []string{"./x"}, options{n: 100, seed: 1}, &out))
 
 	for _, want := range []string{
 		"noticed   condition  ./x/x.go:6: n < least => !(n < least)  [TestLeast]",
@@ -84,7 +84,7 @@ func TestRunBrokenTest(t *testing.T) {
 	t.Parallel()
 	broken := strings.Replace(leastIsTested, "!= 1", "!= 7", 1)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), newModule(t, counted, broken), []string{"./x"}, 1, 1, &out))
+	require.NoError(t, run(t.Context(), newModule(t, counted, broken), []string{"./x"}, options{n: 1, seed: 1}, &out))
 	require.Contains(t, out.String(), "SURVIVED")
 	require.Contains(t, out.String(), "now and then: TestLeast")
 }
@@ -94,7 +94,7 @@ func TestRunPanic(t *testing.T) {
 	code := "package x\n\nfunc First(list []int) int {\n\tif len(list) == 0 {\n\t\treturn -1\n\t}\n\treturn list[0]\n}\n"
 	test := "package x\n\nimport \"testing\"\n\nfunc TestFirst(t *testing.T) {\n\tFirst(nil)\n}\n"
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), newModule(t, code, test), []string{"./x"}, 2, 1, &out))
+	require.NoError(t, run(t.Context(), newModule(t, code, test), []string{"./x"}, options{n: 2, seed: 1}, &out))
 	require.Contains(t, out.String(), "len(list) == 0 => ")
 	require.Contains(t, out.String(), "noticed")
 }
