@@ -1,6 +1,7 @@
 package echobun_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -122,20 +123,73 @@ func TestInterfacesTakeWhatIsRead(t *testing.T) {
 	})
 }
 
-// In a cluster each node counts keys of its own.
+// In a cluster each node counts keys of its own, in steps that the session may
+// change at any time: an element has the key that its row has, or none.
 func TestKeysThatAreApart(t *testing.T) {
 	t.Parallel()
-	x := newExtension(t, echobun.Config{DatabaseURI: dbtest.MariaDB(t).URL() + "?auto_increment_increment=3"}, (*keyword)(nil))
-	ctx, db := newSession(t, x)
-	require.NoError(t, x.CreateAll(ctx))
-	told := []keyword{{Name: "a"}, {Name: "b"}}
-	_, err := db.NewInsert().Model(&told).Exec(ctx)
-	require.NoError(t, err)
-	require.Equal(t, told[0].ID+3, told[1].ID)
+	apart := "SET SESSION auto_increment_increment = 3"
+	for name, test := range map[string]struct {
+		parameters string
+		onConnect  []string
+		before     []string
+		keys       bool // Counted where nobody returns them.
+	}{
+		"as it is":              {keys: true},
+		"in the URL":            {parameters: "?auto_increment_increment=3"},
+		"on connect":            {onConnect: []string{apart}},
+		"by a statement":        {before: []string{apart}},
+		"by two in one":         {parameters: "?multiStatements=true", before: []string{"SELECT 1; " + apart}},
+		"prepared by its text":  {before: []string{"EXECUTE IMMEDIATE '" + apart + "'"}},
+		"prepared":              {before: []string{"PREPARE s FROM '" + apart + "'", "INSERT", "EXECUTE s"}},
+		"in a compound":         {before: []string{"BEGIN NOT ATOMIC " + apart + "; END"}},
+		"for others":            {before: []string{"SET GLOBAL auto_increment_increment = 3"}, keys: true},
+		"back to what it was":   {onConnect: []string{apart}, before: []string{"INSERT", "SET auto_increment_increment = DEFAULT"}, keys: true},
+		"for another statement": {before: []string{"SET STATEMENT auto_increment_increment = 3 FOR SELECT 1"}, keys: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := dbtest.MariaDB(t).URL()
+			if name == "for others" {
+				url = dbtest.StartMariaDB(t).URL()
+			}
+			x := newExtension(t, echobun.Config{
+				DatabaseURI: url + test.parameters, EngineOptions: echobun.EngineOptions{OnConnect: test.onConnect, MaxOpenConns: 1},
+			}, (*keyword)(nil))
+			ctx, db := newSession(t, x)
+			require.NoError(t, x.CreateAll(ctx))
+			var counted []keyword
+			require.NoError(t, db.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error {
+				insertCounted(ctx, t, tx, "a", "b") // Which tells the driver a step.
+				for i, statement := range test.before {
+					if statement == "INSERT" {
+						insertCounted(ctx, t, tx, fmt.Sprint("before", i), fmt.Sprint("before too", i))
+						continue
+					}
+					_, err := tx.Bind("").ExecContext(ctx, statement)
+					require.NoError(t, err)
+				}
+				counted = insertCounted(ctx, t, tx, "c", "d")
+				return nil
+			}))
+			for _, row := range counted {
+				want := keyOf(ctx, t, db, row.Name)
+				if !test.keys {
+					want = 0
+				}
+				require.Equal(t, want, row.ID, row.Name)
+			}
+		})
+	}
+}
 
-	counted := []keyword{{Name: "c"}, {Name: "d"}}
-	_, err = db.NewInsert().Model(&counted).Returning("NULL").Exec(ctx)
+// insertCounted inserts rows of which the database returns the first key alone.
+func insertCounted(ctx context.Context, t *testing.T, db *echobun.Session, names ...string) []keyword {
+	t.Helper()
+	rows := make([]keyword, len(names))
+	for i, name := range names {
+		rows[i].Name = name
+	}
+	_, err := db.NewInsert().Model(&rows).Returning("NULL").Exec(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []keyword{{Name: "c"}, {Name: "d"}}, counted)
-	require.Equal(t, told[1].ID+6, keyOf(ctx, t, db, "d"))
+	return rows
 }

@@ -42,6 +42,9 @@ type conn struct {
 	// connection: as long as it lives, no other can finish it.
 	prepared string
 	guard    guard
+	// step is how far the keys that an INSERT counts are apart; 0 if nobody has
+	// asked yet.
+	step int64
 	// spare is a watch to use again, and spareRows are rows.
 	spare     *watch
 	spareRows *rows
@@ -212,6 +215,10 @@ var background = context.Background()
 // exec has run send a statement, with a context that does not end: when ctx
 // does, go-sql-driver would hang up and leave the statement running.
 func (c *conn) exec(ctx context.Context, query string, run func(context.Context) (sqldriver.Result, error)) (sqldriver.Result, error) {
+	step, err := c.keyStep(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s, err := c.start(ctx, query)
 	if err != nil {
 		return nil, err
@@ -220,7 +227,7 @@ func (c *conn) exec(ctx context.Context, query string, run func(context.Context)
 	if err = s.end(err); err != nil {
 		return nil, err
 	}
-	wire.NoteKeyStep(ctx, c.hello.step)
+	wire.NoteKeyStep(ctx, step)
 	return res, nil
 }
 
@@ -256,6 +263,8 @@ func (c *conn) start(ctx context.Context, query string) (statement, error) {
 	if err := c.setGuard(query); err != nil { //nolint:contextcheck // A KILL for ctx could hit the statement that follows.
 		return statement{}, err
 	}
-	c.changed = c.changed || leavesState(query) && !wire.OwnSession(ctx)
+	leaves := leavesState(query)
+	c.forgetStep(query, leaves)
+	c.changed = c.changed || leaves && !wire.OwnSession(ctx)
 	return statement{conn: c, query: query, inTx: c.status.inTx(), watch: c.watchOver(ctx)}, nil
 }

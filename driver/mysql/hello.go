@@ -12,14 +12,13 @@ import (
 // A hello is what a new connection's session says of itself.
 type hello struct {
 	id      uint64 // The connection's id on the server.
-	step    int64  // How far the keys that an INSERT counts are apart.
 	server  string // Tells servers behind one address apart.
 	version string
 }
 
 const (
 	serverColumns = `@@hostname, @@port, @@server_id`
-	helloQuery    = `SELECT CONCAT_WS(' ', CONNECTION_ID(), @@auto_increment_increment, ` + serverColumns + `, VERSION())`
+	helloQuery    = `SELECT CONCAT_WS(' ', CONNECTION_ID(), ` + serverColumns + `, VERSION())`
 	serverQuery   = `SELECT CONCAT_WS(' ', ` + serverColumns + `)`
 )
 
@@ -30,14 +29,12 @@ func greet(ctx context.Context, c sqldriver.QueryerContext) (hello, error) {
 		return hello{}, fmt.Errorf("ask for the server's name: %w", err)
 	}
 	head, rest, _ := strings.Cut(answer, " ")
-	second, rest, _ := strings.Cut(rest, " ")
 	fields := strings.SplitN(rest, " ", 4)
 	id, err := strconv.ParseUint(head, 10, 64)
-	step, stepErr := strconv.ParseInt(second, 10, 64)
-	if err != nil || stepErr != nil || len(fields) != 4 {
+	if err != nil || len(fields) != 4 {
 		return hello{}, errors.New("the server's name is not understood")
 	}
-	return hello{id: id, step: step, server: strings.Join(fields[:3], " "), version: fields[3]}, nil
+	return hello{id: id, server: strings.Join(fields[:3], " "), version: fields[3]}, nil
 }
 
 // queryText returns the only value of a query.

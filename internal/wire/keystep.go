@@ -11,6 +11,12 @@ func WithKeyStep(ctx context.Context, step *int64) context.Context {
 	return context.WithValue(ctx, keyStepKey{}, step)
 }
 
+// AsksKeyStep reports whether that is asked for.
+func AsksKeyStep(ctx context.Context) bool {
+	_, ok := ctx.Value(keyStepKey{}).(*int64)
+	return ok
+}
+
 // NoteKeyStep notes it, if that is asked for.
 func NoteKeyStep(ctx context.Context, step int64) {
 	if at, ok := ctx.Value(keyStepKey{}).(*int64); ok {
