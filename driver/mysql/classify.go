@@ -103,6 +103,10 @@ func classify(err error) driver.Class {
 	if errors.As(err, &own) {
 		return own.class
 	}
+	var day *dayError
+	if errors.As(err, &day) {
+		return driver.InvalidValue
+	}
 	var silent *silentError
 	if errors.As(err, &silent) && !errors.Is(err, context.Canceled) {
 		return driver.Unavailable

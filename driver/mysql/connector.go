@@ -177,7 +177,9 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 }
 
 // beforeConnect sees the TLS configuration that a registered name stands for.
+// It leaves the texts of times to [rows.readTimes].
 func (c *connector) beforeConnect(ctx context.Context, cfg *gomysql.Config) (err error) {
+	cfg.ParseTime = false
 	c.verified.Store(verifies(cfg.TLS) && !cfg.AllowFallbackToPlaintext)
 	if c.credentials != nil {
 		cfg.User, cfg.Passwd, err = c.credentials.Ask(ctx, 0) // Ctx has the limit already.

@@ -2,9 +2,9 @@ package mysql
 
 import (
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"regexp"
 	"strings"
@@ -14,6 +14,8 @@ import (
 	bundialect "github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/mysqldialect"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/fields"
 )
 
 // base is Bun's dialect as the registry of tables knows it.
@@ -41,13 +43,16 @@ var timeTypes = map[reflect.Type]bool{
 
 var (
 	timeColumn = regexp.MustCompile(`(?i)^\s*(datetime|timestamp)\b\s*(?:\(\s*(\d)\s*\))?`)
-	nowCall    = regexp.MustCompile(`(?i)\b(?:current_timestamp|localtimestamp|localtime|now)\b\s*(\(\s*\d*\s*\))?`)
+	// nowCall is a call for the current time, or something in quotes.
+	nowCall = regexp.MustCompile("(?is)'(?:[^'\\\\]|\\\\.|'')*'|\"(?:[^\"\\\\]|\\\\.|\"\")*\"|`[^`]*`|" +
+		`\b(?:(?:current_timestamp|localtimestamp|localtime)\b(?:\s*\(\s*\d*\s*\))?|now\s*\(\s*\d*\s*\))`)
 )
 
 // keepFraction gives the column of a time six digits behind the second, as
 // other databases have them and a Table of echobun does. Bun says DATETIME, which
-// rounds to the whole second; whoever wants that writes datetime(0). A default
-// of the current time has to have as many.
+// rounds to the whole second; whoever wants that writes datetime(0). The current
+// time, as a default or ON UPDATE, has to have as many, also where the type
+// says so.
 func keepFraction(f *schema.Field) {
 	column := f.UserSQLType
 	if column == "" && timeTypes[f.IndirectType] {
@@ -57,10 +62,12 @@ func keepFraction(f *schema.Field) {
 	if parts == nil {
 		return
 	}
-	digits := parts[2]
+	digits, rest := parts[2], column[len(parts[0]):]
 	if digits == "" && timeTypes[f.IndirectType] {
 		digits = "6"
-		f.CreateTableSQLType = strings.ToLower(parts[1]) + "(6)" + column[len(parts[0]):]
+		f.CreateTableSQLType = strings.ToLower(parts[1]) + "(6)" + nowWith(rest, digits)
+	} else if with := nowWith(rest, digits); with != rest {
+		f.CreateTableSQLType = parts[0] + with
 	}
 	f.SQLDefault = nowWith(f.SQLDefault, digits)
 }
@@ -72,7 +79,7 @@ func nowWith(expr, digits string) string {
 		return expr
 	}
 	return nowCall.ReplaceAllStringFunc(expr, func(call string) string {
-		if strings.ContainsAny(call, "0123456789") {
+		if strings.ContainsAny(call, "'\"`0123456789") {
 			return call
 		}
 		return "CURRENT_TIMESTAMP(" + digits + ")"
@@ -115,16 +122,50 @@ func bitNumber(src any) any {
 var errNotFinite = errors.New("mysql: NaN and infinite numbers cannot be stored")
 
 // keepFinite refuses what is no number here, which Bun writes as the text 'NaN':
-// that is 0 outside of strict mode.
+// that is 0 outside of strict mode. A type that writes itself may make something
+// else of it, or be of another kind and give one.
 func keepFinite(f *schema.Field) {
 	appendValue := f.Append
-	if kind := f.IndirectType.Kind(); appendValue == nil || kind != reflect.Float32 && kind != reflect.Float64 {
+	if appendValue == nil || !mayBeFloat(f.IndirectType) {
 		return
 	}
 	f.Append = func(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
-		if n := reflect.Indirect(v); n.IsValid() && n.CanFloat() && (math.IsNaN(n.Float()) || math.IsInf(n.Float(), 0)) {
-			return bundialect.AppendError(b, fmt.Errorf("%w: %v", errNotFinite, n.Float()))
+		start := len(b)
+		b = appendValue(gen, b, v)
+		switch text := b[start:]; string(text) {
+		case "'NaN'", "'Infinity'", "'-Infinity'":
+			if writesFloat(v) {
+				return bundialect.AppendError(b[:start], fmt.Errorf("%w: %s", errNotFinite, text))
+			}
 		}
-		return appendValue(gen, b, v)
+		return b
 	}
+}
+
+func mayBeFloat(typ reflect.Type) bool {
+	switch typ.Kind() {
+	case reflect.Float32, reflect.Float64, reflect.Interface:
+		return true
+	}
+	return fields.WritesItself(typ)
+}
+
+// writesFloat reports whether it is a float that a value is written as, and not
+// a text.
+func writesFloat(v reflect.Value) bool {
+	if v.CanAddr() && v.Kind() != reflect.Pointer {
+		v = v.Addr()
+	}
+	for v.IsValid() {
+		if valuer, ok := v.Interface().(sqldriver.Valuer); ok {
+			value, err := valuer.Value()
+			v = reflect.ValueOf(value)
+			return err == nil && v.IsValid() && v.CanFloat()
+		}
+		if v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface {
+			break
+		}
+		v = v.Elem()
+	}
+	return v.IsValid() && v.CanFloat()
 }

@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"math"
 	"testing"
 	"time"
@@ -154,8 +155,10 @@ type clocks struct {
 	Clock   string  `bun:"type:time"`
 	Pointer *string `bun:"type:TIME"`
 	Whole   string  `bun:"type:time(0)"`
+	Sure    string  `bun:"type:Time NOT NULL DEFAULT '00:00:00',nullzero"`
 	Single  float32 `bun:"type:float"`
 	Double  float64 `bun:"type:FLOAT"`
+	Some    float64 `bun:"type:float not null"`
 }
 
 // A time of day keeps its fraction, and a FLOAT its digits.
@@ -171,5 +174,103 @@ func TestClocksAndFloatsKeepTheirDigits(t *testing.T) {
 		out := &clocks{ID: in.ID}
 		require.NoError(t, db.NewSelect().Model(out).WherePK().Where("clock = ? AND single = ?", clock, in.Single).Scan(t.Context()))
 		require.Equal(t, in, out)
+	}
+}
+
+// The current time has as many digits as its column, wherever it is written and
+// however, and nothing in quotes is taken for it.
+func TestCurrentTimesFitTheirColumns(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		bun.BaseModel `bun:"table:currents"`
+
+		ID       int64     `bun:",pk,autoincrement"`
+		Text     string    `bun:"type:varchar(40)"`
+		Stamp    time.Time `bun:"type:timestamp not null default current_timestamp on update current_timestamp,nullzero"`
+		Upper    time.Time `bun:"type:TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE NOW(),nullzero"`
+		Local    time.Time `bun:"type:datetime not null default localtime on update LocalTimestamp(),nullzero"`
+		Calls    time.Time `bun:"type:datetime(3) not null default localtimestamp on update localtime(),nullzero"`
+		Seconds  time.Time `bun:"type:datetime(0) not null default now() on update current_timestamp,nullzero"`
+		Exact    time.Time `bun:"type:datetime(6) not null default now(6) on update now(6),nullzero"`
+		Behind   time.Time `bun:"type:datetime(3),nullzero,notnull,default:Now() ON UPDATE LOCALTIME"`
+		Plain    string    `bun:"type:datetime not null default current_timestamp on update current_timestamp,nullzero"`
+		Digits   string    `bun:"type:datetime(2) not null default current_timestamp on update current_timestamp,nullzero"`
+		Comment  time.Time `bun:"type:datetime comment 'of now() the current_timestamp''s \\' localtime',nullzero"`
+		Computed time.Time `bun:"type:datetime(3) not null default (current_timestamp + interval 1 hour),nullzero"`
+	}
+	db := fresh(t)
+	_, err := db.NewCreateTable().Model((*row)(nil)).Exec(t.Context())
+	require.NoError(t, err)
+	in := &row{Text: "a"}
+	_, err = db.NewInsert().Model(in).Exec(t.Context())
+	require.NoError(t, err)
+	_, err = db.NewUpdate().Model(in).Column("text").WherePK().Exec(t.Context())
+	require.NoError(t, err)
+	for column, want := range map[string]int{
+		"stamp": 6, "upper": 3, "local": 6, "calls": 3, "seconds": 0, "exact": 6, "behind": 3, "plain": 0, "digits": 2, "comment": 6, "computed": 3,
+	} {
+		digits := value[int](t, db, "SELECT DATETIME_PRECISION FROM information_schema.COLUMNS "+
+			"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'currents' AND COLUMN_NAME = ?", column)
+		require.Equal(t, want, digits, column)
+	}
+	require.Equal(t, "of now() the current_timestamp's ' localtime", value[string](t, db, "SELECT COLUMN_COMMENT FROM information_schema.COLUMNS "+
+		"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'currents' AND COLUMN_NAME = 'comment'"))
+}
+
+// A measure is NULL where there is none.
+type measure float64
+
+func (m measure) Value() (sqldriver.Value, error) {
+	if math.IsNaN(float64(m)) {
+		return nil, nil
+	}
+	return float64(m), nil
+}
+
+// A ratio is a float, which may be none.
+type ratio struct{ over, under float64 }
+
+func (r ratio) Value() (sqldriver.Value, error) { return r.over / r.under, nil }
+
+// A named value writes its own words.
+type words float64
+
+func (words) Value() (sqldriver.Value, error) { return "NaN", nil }
+
+// What is no number is told by what a value is written as.
+func TestNotFiniteIsWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		bun.BaseModel `bun:"table:measures"`
+
+		ID      int64    `bun:",pk,autoincrement"`
+		Measure measure  `bun:"type:double"`
+		Pointer *measure `bun:"type:double"`
+		Words   words    `bun:"type:varchar(9)"`
+		Text    any      `bun:"type:varchar(9)"`
+		Ratio   ratio    `bun:"type:double"`
+		Null    sql.NullFloat64
+		Generic sql.Null[float32]
+		Any     any `bun:"type:double"`
+	}
+	db := fresh(t, "strict", "false", "sql_mode", "NO_ENGINE_SUBSTITUTION")
+	_, err := db.NewCreateTable().Model((*row)(nil)).Exec(t.Context())
+	require.NoError(t, err)
+	none := measure(math.NaN())
+	one := ratio{1, 1}
+	_, err = db.NewInsert().Model(&row{Measure: none, Pointer: &none, Text: "NaN", Ratio: one, Any: 1.5}).Exec(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, value[int](t, db, "SELECT count(*) FROM measures WHERE measure IS NULL AND pointer IS NULL AND words = 'NaN' AND text = 'NaN'"))
+	infinite := math.Inf(-1)
+	for _, bad := range []*row{
+		{Ratio: ratio{}},
+		{Ratio: ratio{1, 0}},
+		{Ratio: one, Null: sql.NullFloat64{Float64: math.NaN(), Valid: true}},
+		{Ratio: one, Measure: measure(math.Inf(1))},
+		{Ratio: one, Generic: sql.Null[float32]{V: float32(math.Inf(-1)), Valid: true}},
+		{Ratio: one, Any: math.NaN()},
+		{Ratio: one, Any: &infinite},
+	} {
+		require.Contains(t, db.NewInsert().Model(bad).String(), "?!(mysql: NaN and infinite numbers cannot be stored")
 	}
 }

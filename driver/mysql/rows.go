@@ -25,6 +25,7 @@ type rows struct {
 
 	statement statement
 	ended     bool
+	times     []int // Columns of the present result.
 }
 
 // newRows makes rows, of those of an earlier query if there are any.
@@ -34,13 +35,17 @@ func (c *conn) newRows(inner innerRows, s statement) *rows {
 		r = new(rows)
 	}
 	c.spareRows = nil
-	*r = rows{innerRows: inner, statement: s}
+	*r = rows{innerRows: inner, statement: s, times: r.times}
+	r.findTimes()
 	return r
 }
 
 // Next reads the next row.
 func (r *rows) Next(dest []sqldriver.Value) error {
 	err := r.innerRows.Next(dest)
+	if err == nil {
+		return r.readTimes(dest)
+	}
 	if err == io.EOF && !r.ended && !r.HasNextResultSet() { //nolint:errorlint // The end of rows is never wrapped.
 		// The server is done: nothing is left to stop.
 		r.ended = true
@@ -51,7 +56,11 @@ func (r *rows) Next(dest []sqldriver.Value) error {
 
 // NextResultSet goes on to the next result.
 func (r *rows) NextResultSet() error {
-	return r.explain(r.innerRows.NextResultSet())
+	err := r.explain(r.innerRows.NextResultSet())
+	if err == nil {
+		r.findTimes()
+	}
+	return err
 }
 
 func (r *rows) explain(err error) error {
@@ -73,7 +82,7 @@ func (r *rows) Close() error {
 		err = r.statement.end(err)
 	}
 	c := r.statement.conn
-	*r = rows{}
+	*r = rows{times: r.times}
 	c.spareRows = r
 	return err
 }
