@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"slices"
-	"strings"
 )
 
 // UnmarshalJSON reads a Config. What data does not mention stays as it is. The
@@ -83,7 +81,7 @@ func (cfg *Config) decode(v any) error {
 	if v == nil {
 		return nil
 	}
-	out, d := *cfg, decoder{whole: wholeConfig}
+	out, d := *cfg, newDecoder(DefaultBind, wholeConfig, "")
 	d.object(v, d.configKeys(&out))
 	if err := d.err(); err != nil {
 		return err
@@ -93,7 +91,7 @@ func (cfg *Config) decode(v any) error {
 }
 
 func (b *Binds) decode(v any) error {
-	out, d := *b, decoder{}
+	out, d := *b, newDecoder(DefaultBind, "", "")
 	d.binds("Binds", v, &out)
 	if err := d.err(); err != nil {
 		return err
@@ -103,7 +101,7 @@ func (b *Binds) decode(v any) error {
 }
 
 func (o *EngineOptions) decode(v any) error {
-	out, d := *o, decoder{whole: "EngineOptions"}
+	out, d := *o, newDecoder(DefaultBind, "EngineOptions", "")
 	d.options(v, &out)
 	if err := d.err(); err != nil {
 		return err
@@ -117,78 +115,82 @@ const wholeConfig = "Config"
 
 // A decoder reads a configuration from what JSON or YAML made of its text, and
 // collects the mistakes.
-type decoder struct {
-	bind   string // Bind key, for errors.
-	whole  string // What is being read, for errors about all of it.
-	prefix string // Goes before the keys in errors.
-	errs   []error
+type decoder struct{ reader }
+
+// newDecoder returns a decoder of whole, a part of a bind if there is one.
+func newDecoder(bind, whole, prefix string) decoder {
+	d := decoder{reader{
+		bind: bind, whole: whole, prefix: prefix, want: "a URL or an object of options",
+		hint: func(name string) string { return keyHints[name] }, show: showKey,
+	}}
+	if whole == wholeConfig {
+		d.want, d.ignore = "an object", isFlasks
+	}
+	return d
 }
 
-func (d *decoder) fail(field string, err error) {
-	d.errs = append(d.errs, &ConfigError{Bind: d.bind, Field: field, Err: err})
-}
-
-func (d *decoder) err() error { return errors.Join(d.errs...) }
-
-// A keyReader reads one key that an object may have, under any of its names.
-type keyReader struct {
-	names []string
-	read  func(name string, v any) error
+// err joins a ConfigError for each mistake.
+func (d *decoder) err() error {
+	errs := make([]error, len(d.faults))
+	for i := range d.faults {
+		errs[i] = (*ConfigError)(&d.faults[i])
+	}
+	return errors.Join(errs...)
 }
 
 // configKeys are the keys of a Config.
 func (d *decoder) configKeys(cfg *Config) []keyReader {
 	return []keyReader{
-		{[]string{"database_uri", "SQLALCHEMY_DATABASE_URI"}, into(&cfg.DatabaseURI, toString)},
-		{[]string{"engine_options", "SQLALCHEMY_ENGINE_OPTIONS"}, d.nested(&cfg.EngineOptions, "")},
-		{[]string{"binds", "SQLALCHEMY_BINDS"}, func(name string, v any) error {
+		named(into(&cfg.DatabaseURI, toString), "database_uri", "SQLALCHEMY_DATABASE_URI"),
+		named(d.nested(&cfg.EngineOptions, ""), "engine_options", "SQLALCHEMY_ENGINE_OPTIONS"),
+		named(func(name string, v any) error {
 			d.binds(name, v, &cfg.Binds)
 			return nil
-		}},
-		{[]string{"defaults"}, d.nested(&cfg.Defaults, "defaults.")},
-		{[]string{"instance_path"}, into(&cfg.InstancePath, toString)},
-		{[]string{"app_name"}, into(&cfg.AppName, toString)},
-		{[]string{"log_statements", "echo", "SQLALCHEMY_ECHO"}, into(&cfg.LogStatements, toEcho)},
-		{[]string{"foreign_keys"}, into(&cfg.ForeignKeys, toBool)},
-		{[]string{"slow_query"}, into(&cfg.SlowQuery, toDuration)},
-		{[]string{"log_args"}, into(&cfg.LogArgs, toBool)},
-		{[]string{"record_queries", "SQLALCHEMY_RECORD_QUERIES"}, into(&cfg.RecordQueries, toBool)},
-		{[]string{"leak_threshold"}, into(&cfg.LeakThreshold, toDuration)},
-		{[]string{"SQLALCHEMY_TRACK_MODIFICATIONS"}, toUnsupported},
+		}, "binds", "SQLALCHEMY_BINDS"),
+		named(d.nested(&cfg.Defaults, "defaults."), "defaults"),
+		named(into(&cfg.InstancePath, toString), "instance_path"),
+		named(into(&cfg.AppName, toString), "app_name"),
+		named(into(&cfg.LogStatements, toEcho), "log_statements", "echo", "SQLALCHEMY_ECHO"),
+		named(into(&cfg.ForeignKeys, toBool), "foreign_keys"),
+		named(into(&cfg.SlowQuery, toDuration), "slow_query"),
+		named(into(&cfg.LogArgs, toBool), "log_args"),
+		named(into(&cfg.RecordQueries, toBool), "record_queries", "SQLALCHEMY_RECORD_QUERIES"),
+		named(into(&cfg.LeakThreshold, toDuration), "leak_threshold"),
+		named(toUnsupported, "SQLALCHEMY_TRACK_MODIFICATIONS"),
 	}
 }
 
 // optionKeys are the keys of EngineOptions.
 func (d *decoder) optionKeys(o *EngineOptions, pool *poolWords) []keyReader {
 	return []keyReader{
-		{[]string{"url"}, into(&o.URL, toString)},
-		{[]string{"max_open_conns"}, into(&o.MaxOpenConns, toInt)},
-		{[]string{"max_idle_conns"}, into(&o.MaxIdleConns, toInt)},
-		{[]string{"pool_size"}, into(&pool.size, toPointer(toPoolSize))},
-		{[]string{"max_overflow"}, into(&pool.overflow, toPointer(toMaxOverflow))},
-		{[]string{"conn_max_lifetime", "pool_recycle"}, func(name string, v any) error {
+		named(into(&o.URL, toString), "url"),
+		named(into(&o.MaxOpenConns, toInt), "max_open_conns"),
+		named(into(&o.MaxIdleConns, toInt), "max_idle_conns"),
+		named(into(&pool.size, toPointer(toPoolSize)), "pool_size"),
+		named(into(&pool.overflow, toPointer(toMaxOverflow)), "max_overflow"),
+		named(func(name string, v any) error {
 			if name == "pool_recycle" {
 				return into(&o.ConnMaxLifetime, toSeconds)(name, v)
 			}
 			return into(&o.ConnMaxLifetime, toDuration)(name, v)
-		}},
-		{[]string{"conn_max_idle_time"}, into(&o.ConnMaxIdleTime, toDuration)},
-		{[]string{"pool_timeout"}, into(&o.PoolTimeout, toSeconds)},
-		{[]string{"connect_timeout"}, into(&o.ConnectTimeout, toDuration)},
-		{[]string{"on_connect"}, into(&o.OnConnect, toStrings)},
-		{[]string{"log_statements", "echo"}, into(&o.LogStatements, toPointer(toEcho))},
-		{[]string{"optional"}, into(&o.Optional, toBool)},
-		{[]string{"unmanaged"}, into(&o.Unmanaged, toBool)},
-		{[]string{"pool_pre_ping"}, into(new(bool), toBool)},
+		}, "conn_max_lifetime", "pool_recycle"),
+		named(into(&o.ConnMaxIdleTime, toDuration), "conn_max_idle_time"),
+		named(into(&o.PoolTimeout, toSeconds), "pool_timeout"),
+		named(into(&o.ConnectTimeout, toDuration), "connect_timeout"),
+		named(into(&o.OnConnect, toStrings), "on_connect"),
+		named(into(&o.LogStatements, toPointer(toEcho)), "log_statements", "echo"),
+		named(into(&o.Optional, toBool), "optional"),
+		named(into(&o.Unmanaged, toBool), "unmanaged"),
+		named(into(new(bool), toBool), "pool_pre_ping"),
 	}
 }
 
 // nested returns how to read an EngineOptions that is a part of Config.
 func (d *decoder) nested(o *EngineOptions, prefix string) func(string, any) error {
 	return func(name string, v any) error {
-		part := decoder{whole: name, prefix: prefix}
+		part := newDecoder(DefaultBind, name, prefix)
 		part.options(v, o)
-		d.errs = append(d.errs, part.errs...)
+		d.faults = append(d.faults, part.faults...)
 		return nil
 	}
 }
@@ -212,7 +214,7 @@ func (d *decoder) binds(whole string, v any, b *Binds) {
 		if bind == "null" && !fromJSON {
 			bind = DefaultBind // Only one of the YAML libraries tells null from "null" here.
 		}
-		part := decoder{bind: bind, whole: whole}
+		part := newDecoder(bind, whole, "")
 		if seen[bind] {
 			part.fail(whole, errors.New("bind key is given twice: leave out one"))
 		}
@@ -221,7 +223,7 @@ func (d *decoder) binds(whole string, v any, b *Binds) {
 		var o EngineOptions
 		part.options(m.value, &o)
 		out[bind] = o
-		d.errs = append(d.errs, part.errs...)
+		d.faults = append(d.faults, part.faults...)
 	}
 	*b = out
 }
@@ -249,42 +251,6 @@ func (d *decoder) options(v any, o *EngineOptions) {
 	o.MaxOpenConns, o.MaxIdleConns = pool.conns()
 }
 
-// object reads an object that has any of keys. It returns which it has, by
-// their first name. Null counts as not given.
-func (d *decoder) object(v any, keys []keyReader) map[string]bool {
-	members, ok := membersOf(v)
-	if !ok {
-		d.fail(d.whole, fmt.Errorf("want %s, not %s", d.wanted(), typeName(v)))
-		return nil
-	}
-
-	found := make(map[string]bool)
-	for _, m := range members {
-		i := slices.IndexFunc(keys, func(k keyReader) bool { return slices.Contains(k.names, m.name) })
-		switch {
-		case i < 0 && d.whole == wholeConfig && isFlasks(m.name):
-		case i < 0:
-			d.fail(d.prefix+showKey(m.name), unknownKey(m.name, keys))
-		case m.value == nil:
-		case found[keys[i].names[0]]:
-			d.fail(d.prefix+m.name, fmt.Errorf("is given twice: leave out all but one of %s", strings.Join(keys[i].names, ", ")))
-		default:
-			found[keys[i].names[0]] = true
-			if err := keys[i].read(m.name, m.value); err != nil {
-				d.fail(d.prefix+m.name, err)
-			}
-		}
-	}
-	return found
-}
-
-func (d *decoder) wanted() string {
-	if d.whole == wholeConfig {
-		return "an object"
-	}
-	return "a URL or an object of options"
-}
-
 // keyHints says what to do in place of a key that somebody may well try.
 var keyHints = map[string]string{
 	"connect_args":    "write them as parameters of the URL",
@@ -294,18 +260,6 @@ var keyHints = map[string]string{
 	"hooks":           "it can only be set in Go",
 	"credentials":     "it can only be set in Go",
 	"logger":          "it can only be set in Go",
-}
-
-func unknownKey(name string, keys []keyReader) error {
-	if hint, ok := keyHints[name]; ok {
-		return fmt.Errorf("unknown key: %s", hint)
-	}
-	var known []string
-	for _, k := range keys {
-		known = append(known, k.names...)
-	}
-	slices.Sort(known)
-	return fmt.Errorf("unknown key: known are %s", strings.Join(known, ", "))
 }
 
 // poolWords are SQLAlchemy's words for the size of a pool, nil if not given.

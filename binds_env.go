@@ -113,14 +113,13 @@ func (e *environment) decode(name, bind, text string, read func(d *decoder, v an
 		e.errs = append(e.errs, &ConfigError{Bind: bind, Field: e.prefix + name, Err: fmt.Errorf("want JSON: %w", err)})
 		return
 	}
-	d := decoder{bind: bind, whole: e.prefix + name}
+	d := newDecoder(bind, e.prefix+name, "")
 	read(&d, v)
-	for _, err := range d.errs {
-		var fault *ConfigError
-		if errors.As(err, &fault) && fault.Field != d.whole {
-			fault.Err = fmt.Errorf("in %s: %w", d.whole, fault.Err)
+	for _, f := range d.faults {
+		if f.Field != d.whole {
+			f.Err = fmt.Errorf("in %s: %w", d.whole, f.Err)
 		}
-		e.errs = append(e.errs, err)
+		e.errs = append(e.errs, (*ConfigError)(&f))
 	}
 }
 
