@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"math"
+
+	"github.com/echobun/echobun/internal/confread"
 )
 
 // UnmarshalJSON reads a Config. What data does not mention stays as it is. The
 // error joins a [*ConfigError] for each mistake.
 func (cfg *Config) UnmarshalJSON(data []byte) error {
-	v, err := parseJSON(data)
+	v, err := confread.ParseJSON(data)
 	if err != nil {
 		return err
 	}
@@ -22,7 +24,7 @@ func (cfg *Config) UnmarshalJSON(data []byte) error {
 // call it they look for mistakes in the syntax, and goccy quotes the lines
 // around one, passwords included: its yaml.FormatError can leave them out.
 func (cfg *Config) UnmarshalYAML(unmarshal func(any) error) error {
-	v, err := parseYAML(unmarshal)
+	v, err := confread.ParseYAML(unmarshal)
 	if err != nil {
 		return err
 	}
@@ -32,7 +34,7 @@ func (cfg *Config) UnmarshalYAML(unmarshal func(any) error) error {
 // UnmarshalJSON reads binds by key, each as [EngineOptions.UnmarshalJSON]
 // does, and adds them to b. The error joins a [*ConfigError] for each mistake.
 func (b *Binds) UnmarshalJSON(data []byte) error {
-	v, err := parseJSON(data)
+	v, err := confread.ParseJSON(data)
 	if err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func (b *Binds) UnmarshalJSON(data []byte) error {
 // UnmarshalYAML reads binds as UnmarshalJSON does, with the signature that
 // [Config.UnmarshalYAML] explains.
 func (b *Binds) UnmarshalYAML(unmarshal func(any) error) error {
-	v, err := parseYAML(unmarshal)
+	v, err := confread.ParseYAML(unmarshal)
 	if err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (b *Binds) UnmarshalYAML(unmarshal func(any) error) error {
 // data does not mention stays as it is. The error joins a [*ConfigError] for
 // each mistake.
 func (o *EngineOptions) UnmarshalJSON(data []byte) error {
-	v, err := parseJSON(data)
+	v, err := confread.ParseJSON(data)
 	if err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func (o *EngineOptions) UnmarshalJSON(data []byte) error {
 // UnmarshalYAML reads options as UnmarshalJSON does, with the signature that
 // [Config.UnmarshalYAML] explains.
 func (o *EngineOptions) UnmarshalYAML(unmarshal func(any) error) error {
-	v, err := parseYAML(unmarshal)
+	v, err := confread.ParseYAML(unmarshal)
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func (cfg *Config) decode(v any) error {
 		return nil
 	}
 	out, d := *cfg, newDecoder(DefaultBind, wholeConfig, "")
-	d.object(v, d.configKeys(&out))
+	d.Object(v, d.configKeys(&out))
 	if err := d.err(); err != nil {
 		return err
 	}
@@ -115,73 +117,73 @@ const wholeConfig = "Config"
 
 // A decoder reads a configuration from what JSON or YAML made of its text, and
 // collects the mistakes.
-type decoder struct{ reader }
+type decoder struct{ confread.Reader }
 
 // newDecoder returns a decoder of whole, a part of a bind if there is one.
 func newDecoder(bind, whole, prefix string) decoder {
-	d := decoder{reader{
-		bind: bind, whole: whole, prefix: prefix, want: "a URL or an object of options",
-		hint: func(name string) string { return keyHints[name] }, show: showKey,
+	d := decoder{confread.Reader{
+		Bind: bind, Whole: whole, Prefix: prefix, Want: "a URL or an object of options",
+		Hint: func(name string) string { return keyHints[name] }, Show: showKey,
 	}}
 	if whole == wholeConfig {
-		d.want, d.ignore = "an object", isFlasks
+		d.Want, d.Ignore = "an object", isFlasks
 	}
 	return d
 }
 
 // err joins a ConfigError for each mistake.
 func (d *decoder) err() error {
-	errs := make([]error, len(d.faults))
-	for i := range d.faults {
-		errs[i] = (*ConfigError)(&d.faults[i])
+	errs := make([]error, len(d.Faults))
+	for i := range d.Faults {
+		errs[i] = (*ConfigError)(&d.Faults[i])
 	}
 	return errors.Join(errs...)
 }
 
 // configKeys are the keys of a Config.
-func (d *decoder) configKeys(cfg *Config) []keyReader {
-	return []keyReader{
-		named(into(&cfg.DatabaseURI, toString), "database_uri", "SQLALCHEMY_DATABASE_URI"),
-		named(d.nested(&cfg.EngineOptions, ""), "engine_options", "SQLALCHEMY_ENGINE_OPTIONS"),
-		named(func(name string, v any) error {
+func (d *decoder) configKeys(cfg *Config) []confread.Key {
+	return []confread.Key{
+		confread.Named(confread.Into(&cfg.DatabaseURI, confread.String), "database_uri", "SQLALCHEMY_DATABASE_URI"),
+		confread.Named(d.nested(&cfg.EngineOptions, ""), "engine_options", "SQLALCHEMY_ENGINE_OPTIONS"),
+		confread.Named(func(name string, v any) error {
 			d.binds(name, v, &cfg.Binds)
 			return nil
 		}, "binds", "SQLALCHEMY_BINDS"),
-		named(d.nested(&cfg.Defaults, "defaults."), "defaults"),
-		named(into(&cfg.InstancePath, toString), "instance_path"),
-		named(into(&cfg.AppName, toString), "app_name"),
-		named(into(&cfg.LogStatements, toEcho), "log_statements", "echo", "SQLALCHEMY_ECHO"),
-		named(into(&cfg.ForeignKeys, toBool), "foreign_keys"),
-		named(into(&cfg.SlowQuery, toDuration), "slow_query"),
-		named(into(&cfg.LogArgs, toBool), "log_args"),
-		named(into(&cfg.RecordQueries, toBool), "record_queries", "SQLALCHEMY_RECORD_QUERIES"),
-		named(into(&cfg.LeakThreshold, toDuration), "leak_threshold"),
-		named(toUnsupported, "SQLALCHEMY_TRACK_MODIFICATIONS"),
+		confread.Named(d.nested(&cfg.Defaults, "defaults."), "defaults"),
+		confread.Named(confread.Into(&cfg.InstancePath, confread.String), "instance_path"),
+		confread.Named(confread.Into(&cfg.AppName, confread.String), "app_name"),
+		confread.Named(confread.Into(&cfg.LogStatements, confread.Echo), "log_statements", "echo", "SQLALCHEMY_ECHO"),
+		confread.Named(confread.Into(&cfg.ForeignKeys, confread.Bool), "foreign_keys"),
+		confread.Named(confread.Into(&cfg.SlowQuery, confread.Duration), "slow_query"),
+		confread.Named(confread.Into(&cfg.LogArgs, confread.Bool), "log_args"),
+		confread.Named(confread.Into(&cfg.RecordQueries, confread.Bool), "record_queries", "SQLALCHEMY_RECORD_QUERIES"),
+		confread.Named(confread.Into(&cfg.LeakThreshold, confread.Duration), "leak_threshold"),
+		confread.Named(confread.Unsupported, "SQLALCHEMY_TRACK_MODIFICATIONS"),
 	}
 }
 
 // optionKeys are the keys of EngineOptions.
-func (d *decoder) optionKeys(o *EngineOptions, pool *poolWords) []keyReader {
-	return []keyReader{
-		named(into(&o.URL, toString), "url"),
-		named(into(&o.MaxOpenConns, toInt), "max_open_conns"),
-		named(into(&o.MaxIdleConns, toInt), "max_idle_conns"),
-		named(into(&pool.size, toPointer(toPoolSize)), "pool_size"),
-		named(into(&pool.overflow, toPointer(toMaxOverflow)), "max_overflow"),
-		named(func(name string, v any) error {
+func (d *decoder) optionKeys(o *EngineOptions, pool *poolWords) []confread.Key {
+	return []confread.Key{
+		confread.Named(confread.Into(&o.URL, confread.String), "url"),
+		confread.Named(confread.Into(&o.MaxOpenConns, confread.Int), "max_open_conns"),
+		confread.Named(confread.Into(&o.MaxIdleConns, confread.Int), "max_idle_conns"),
+		confread.Named(confread.Into(&pool.size, confread.Pointer(confread.PoolSize)), "pool_size"),
+		confread.Named(confread.Into(&pool.overflow, confread.Pointer(confread.MaxOverflow)), "max_overflow"),
+		confread.Named(func(name string, v any) error {
 			if name == "pool_recycle" {
-				return into(&o.ConnMaxLifetime, toSeconds)(name, v)
+				return confread.Into(&o.ConnMaxLifetime, confread.Seconds)(name, v)
 			}
-			return into(&o.ConnMaxLifetime, toDuration)(name, v)
+			return confread.Into(&o.ConnMaxLifetime, confread.Duration)(name, v)
 		}, "conn_max_lifetime", "pool_recycle"),
-		named(into(&o.ConnMaxIdleTime, toDuration), "conn_max_idle_time"),
-		named(into(&o.PoolTimeout, toSeconds), "pool_timeout"),
-		named(into(&o.ConnectTimeout, toDuration), "connect_timeout"),
-		named(into(&o.OnConnect, toStrings), "on_connect"),
-		named(into(&o.LogStatements, toPointer(toEcho)), "log_statements", "echo"),
-		named(into(&o.Optional, toBool), "optional"),
-		named(into(&o.Unmanaged, toBool), "unmanaged"),
-		named(into(new(bool), toBool), "pool_pre_ping"),
+		confread.Named(confread.Into(&o.ConnMaxIdleTime, confread.Duration), "conn_max_idle_time"),
+		confread.Named(confread.Into(&o.PoolTimeout, confread.Seconds), "pool_timeout"),
+		confread.Named(confread.Into(&o.ConnectTimeout, confread.Duration), "connect_timeout"),
+		confread.Named(confread.Into(&o.OnConnect, confread.Strings), "on_connect"),
+		confread.Named(confread.Into(&o.LogStatements, confread.Pointer(confread.Echo)), "log_statements", "echo"),
+		confread.Named(confread.Into(&o.Optional, confread.Bool), "optional"),
+		confread.Named(confread.Into(&o.Unmanaged, confread.Bool), "unmanaged"),
+		confread.Named(confread.Into(new(bool), confread.Bool), "pool_pre_ping"),
 	}
 }
 
@@ -190,7 +192,7 @@ func (d *decoder) nested(o *EngineOptions, prefix string) func(string, any) erro
 	return func(name string, v any) error {
 		part := newDecoder(DefaultBind, name, prefix)
 		part.options(v, o)
-		d.faults = append(d.faults, part.faults...)
+		d.Faults = append(d.Faults, part.Faults...)
 		return nil
 	}
 }
@@ -200,30 +202,30 @@ func (d *decoder) binds(whole string, v any, b *Binds) {
 	if v == nil {
 		return
 	}
-	members, ok := membersOf(v)
+	members, ok := confread.Members(v)
 	if !ok {
-		d.fail(whole, fmt.Errorf("want an object of URLs or options by bind key, not %s", typeName(v)))
+		d.Fail(whole, fmt.Errorf("want an object of URLs or options by bind key, not %s", confread.TypeName(v)))
 		return
 	}
 
 	out, seen := make(Binds, len(*b)+len(members)), make(map[string]bool)
 	maps.Copy(out, *b)
-	_, fromJSON := v.(jsonObject)
+	_, fromJSON := v.(confread.Object)
 	for _, m := range members {
-		bind := m.name
+		bind := m.Name
 		if bind == "null" && !fromJSON {
 			bind = DefaultBind // Only one of the YAML libraries tells null from "null" here.
 		}
 		part := newDecoder(bind, whole, "")
 		if seen[bind] {
-			part.fail(whole, errors.New("bind key is given twice: leave out one"))
+			part.Fail(whole, errors.New("bind key is given twice: leave out one"))
 		}
 		seen[bind] = true
 
 		var o EngineOptions
-		part.options(m.value, &o)
+		part.options(m.Value, &o)
 		out[bind] = o
-		d.faults = append(d.faults, part.faults...)
+		d.Faults = append(d.Faults, part.Faults...)
 	}
 	*b = out
 }
@@ -239,13 +241,13 @@ func (d *decoder) options(v any, o *EngineOptions) {
 		return
 	}
 	var pool poolWords
-	found := d.object(v, d.optionKeys(o, &pool))
+	found := d.Object(v, d.optionKeys(o, &pool))
 	if pool.size == nil && pool.overflow == nil {
 		return
 	}
 	for _, ours := range []string{"max_open_conns", "max_idle_conns"} {
 		if found[ours] {
-			d.fail(d.prefix+ours, errors.New("is given beside pool_size or max_overflow: leave out one or the other"))
+			d.Fail(d.Prefix+ours, errors.New("is given beside pool_size or max_overflow: leave out one or the other"))
 		}
 	}
 	o.MaxOpenConns, o.MaxIdleConns = pool.conns()

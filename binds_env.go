@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/echobun/echobun/internal/confread"
 )
 
 // ConfigFromEnv reads a Config from environment variables whose names begin
@@ -44,13 +46,13 @@ func ConfigFromEnv(prefix string) (Config, error) {
 	cfg.DatabaseURI = e.vars["DATABASE_URI"]
 	cfg.InstancePath = e.vars["INSTANCE_PATH"]
 	cfg.AppName = e.vars["APP_NAME"]
-	e.value("ECHO", into(&cfg.LogStatements, toEcho))
-	e.value("SLOW_QUERY", into(&cfg.SlowQuery, toDuration))
-	e.value("LOG_ARGS", into(&cfg.LogArgs, toEcho))
-	e.value("RECORD_QUERIES", into(&cfg.RecordQueries, toEcho))
-	e.value("LEAK_THRESHOLD", into(&cfg.LeakThreshold, toDuration))
+	e.value("ECHO", confread.Into(&cfg.LogStatements, confread.Echo))
+	e.value("SLOW_QUERY", confread.Into(&cfg.SlowQuery, confread.Duration))
+	e.value("LOG_ARGS", confread.Into(&cfg.LogArgs, confread.Echo))
+	e.value("RECORD_QUERIES", confread.Into(&cfg.RecordQueries, confread.Echo))
+	e.value("LEAK_THRESHOLD", confread.Into(&cfg.LeakThreshold, confread.Duration))
 	e.json("ENGINE_OPTIONS", func(d *decoder, v any) { d.options(v, &cfg.EngineOptions) })
-	e.json("BINDS", func(d *decoder, v any) { d.binds(d.whole, v, &cfg.Binds) })
+	e.json("BINDS", func(d *decoder, v any) { d.binds(d.Whole, v, &cfg.Binds) })
 	e.binds(&cfg)
 	if len(e.errs) > 0 {
 		return Config{}, errors.Join(e.errs...)
@@ -108,16 +110,16 @@ func (e *environment) json(name string, read func(d *decoder, v any)) {
 
 // decode reads JSON, and says in its mistakes which variable it came from.
 func (e *environment) decode(name, bind, text string, read func(d *decoder, v any)) {
-	v, err := parseJSON([]byte(text))
+	v, err := confread.ParseJSON([]byte(text))
 	if err != nil {
 		e.errs = append(e.errs, &ConfigError{Bind: bind, Field: e.prefix + name, Err: fmt.Errorf("want JSON: %w", err)})
 		return
 	}
 	d := newDecoder(bind, e.prefix+name, "")
 	read(&d, v)
-	for _, f := range d.faults {
-		if f.Field != d.whole {
-			f.Err = fmt.Errorf("in %s: %w", d.whole, f.Err)
+	for _, f := range d.Faults {
+		if f.Field != d.Whole {
+			f.Err = fmt.Errorf("in %s: %w", d.Whole, f.Err)
 		}
 		e.errs = append(e.errs, (*ConfigError)(&f))
 	}

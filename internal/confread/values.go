@@ -1,4 +1,4 @@
-package echobun
+package confread
 
 import (
 	"bytes"
@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// A jsonObject is a JSON object with its keys as they came: encoding/json would
+// A Object is a JSON object with its keys as they came: encoding/json would
 // drop repeated ones without a word.
-type jsonObject []member
+type Object []Member
 
-type member struct {
-	name  string
-	value any
+type Member struct {
+	Name  string
+	Value any
 }
 
-// parseJSON reads data into nil, bool, string, [json.Number], []any and jsonObject.
-func parseJSON(data []byte) (any, error) {
+// ParseJSON reads data into nil, bool, string, [json.Number], []any and Object.
+func ParseJSON(data []byte) (any, error) {
 	var valid json.RawMessage
 	if err := json.Unmarshal(data, &valid); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func readJSON(dec *json.Decoder) (any, error) {
 }
 
 func readObject(dec *json.Decoder) (any, error) {
-	var o jsonObject
+	var o Object
 	for dec.More() {
 		name, err := dec.Token()
 		if err != nil {
@@ -59,7 +59,7 @@ func readObject(dec *json.Decoder) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		o = append(o, member{fmt.Sprint(name), value})
+		o = append(o, Member{fmt.Sprint(name), value})
 	}
 	_, err := dec.Token()
 	return o, err
@@ -78,8 +78,8 @@ func readArray(dec *json.Decoder) (any, error) {
 	return a, err
 }
 
-// parseYAML reads what a YAML library makes of an untyped value.
-func parseYAML(unmarshal func(any) error) (any, error) {
+// ParseYAML reads what a YAML library makes of an untyped value.
+func ParseYAML(unmarshal func(any) error) (any, error) {
 	var v any
 	err := unmarshal(&v)
 	if err == nil {
@@ -95,24 +95,24 @@ func parseYAML(unmarshal func(any) error) (any, error) {
 	return nil, fmt.Errorf("echobun: config: %w", err)
 }
 
-// membersOf returns what is in an object, of JSON in the order of its text, of
+// Members returns what is in an object, of JSON in the order of its text, of
 // YAML in alphabetical order.
-func membersOf(v any) ([]member, bool) {
+func Members(v any) ([]Member, bool) {
 	switch v := v.(type) {
-	case jsonObject:
+	case Object:
 		return v, true
 	case map[string]any:
-		members := make([]member, 0, len(v))
+		members := make([]Member, 0, len(v))
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			members = append(members, member{name, v[name]})
+			members = append(members, Member{name, v[name]})
 		}
 		return members, true
 	case map[any]any:
-		members := make([]member, 0, len(v))
+		members := make([]Member, 0, len(v))
 		for name, value := range v {
-			members = append(members, member{keyText(name), value})
+			members = append(members, Member{keyText(name), value})
 		}
-		slices.SortStableFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+		slices.SortStableFunc(members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 		return members, true
 	}
 	return nil, false
@@ -125,8 +125,8 @@ func keyText(v any) string {
 	return fmt.Sprint(v)
 }
 
-// into returns a reader of a key that puts its value into field.
-func into[T any](field *T, read func(any) (T, error)) func(string, any) error {
+// Into returns a reader of a key that puts its value into field.
+func Into[T any](field *T, read func(any) (T, error)) func(string, any) error {
 	return func(_ string, v any) error {
 		value, err := read(v)
 		if err != nil {
@@ -137,7 +137,7 @@ func into[T any](field *T, read func(any) (T, error)) func(string, any) error {
 	}
 }
 
-func toPointer[T any](read func(any) (T, error)) func(any) (*T, error) {
+func Pointer[T any](read func(any) (T, error)) func(any) (*T, error) {
 	return func(v any) (*T, error) {
 		value, err := read(v)
 		if err != nil {
@@ -147,14 +147,14 @@ func toPointer[T any](read func(any) (T, error)) func(any) (*T, error) {
 	}
 }
 
-func toString(v any) (string, error) {
+func String(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
 	}
 	return "", wrongType("a string", v)
 }
 
-func toStrings(v any) ([]string, error) {
+func Strings(v any) ([]string, error) {
 	list, ok := v.([]any)
 	if !ok {
 		return nil, wrongType("a list of strings", v)
@@ -162,24 +162,24 @@ func toStrings(v any) ([]string, error) {
 	out := make([]string, len(list))
 	for i, item := range list {
 		if out[i], ok = item.(string); !ok {
-			return nil, fmt.Errorf("want a list of strings, not with %s in it", typeName(item))
+			return nil, fmt.Errorf("want a list of strings, not with %s in it", TypeName(item))
 		}
 	}
 	return out, nil
 }
 
-func toBool(v any) (bool, error) {
+func Bool(v any) (bool, error) {
 	if b, ok := v.(bool); ok {
 		return b, nil
 	}
 	return false, wrongType("true or false", v)
 }
 
-// toEcho reads what SQLAlchemy takes for echo, "debug" included.
-func toEcho(v any) (bool, error) {
+// Echo reads what SQLAlchemy takes for echo, "debug" included.
+func Echo(v any) (bool, error) {
 	s, ok := v.(string)
 	if !ok {
-		return toBool(v)
+		return Bool(v)
 	}
 	switch strings.ToLower(strings.TrimSpace(s)) {
 	case "true", "yes", "on", "y", "t", "1", "debug":
@@ -190,16 +190,16 @@ func toEcho(v any) (bool, error) {
 	return false, errors.New(`want true, false or "debug", not another string`)
 }
 
-// toUnsupported reads what Flask-SQLAlchemy can do and this package cannot.
-func toUnsupported(_ string, v any) error {
-	on, err := toEcho(v)
+// Unsupported reads what Flask-SQLAlchemy can do and this package cannot.
+func Unsupported(_ string, v any) error {
+	on, err := Echo(v)
 	if err == nil && on {
 		return errors.New("is not supported here: set it to false, or leave it out")
 	}
 	return err
 }
 
-func toInt(v any) (int, error) {
+func Int(v any) (int, error) {
 	text, ok := numeral(v)
 	if !ok {
 		return 0, wrongType("a whole number", v)
@@ -211,35 +211,35 @@ func toInt(v any) (int, error) {
 	return int(i), nil
 }
 
-// toPoolSize reads SQLAlchemy's pool_size.
-func toPoolSize(v any) (int, error) {
-	size, err := toInt(unquoted(v))
+// PoolSize reads SQLAlchemy's pool_size.
+func PoolSize(v any) (int, error) {
+	size, err := Int(unquoted(v))
 	if err == nil && size < 0 {
 		err = errors.New("want a positive number of connections, or 0 for no limit")
 	}
 	return size, err
 }
 
-// toMaxOverflow reads SQLAlchemy's max_overflow.
-func toMaxOverflow(v any) (int, error) {
-	overflow, err := toInt(unquoted(v))
+// MaxOverflow reads SQLAlchemy's max_overflow.
+func MaxOverflow(v any) (int, error) {
+	overflow, err := Int(unquoted(v))
 	if err == nil && overflow < -1 {
 		err = errors.New("want a number of connections, or -1 for no limit")
 	}
 	return overflow, err
 }
 
-// toDuration reads a Go duration or a number of seconds. All negative ones
+// Duration reads a Go duration or a number of seconds. All negative ones
 // are the same.
-func toDuration(v any) (time.Duration, error) {
+func Duration(v any) (time.Duration, error) {
 	d, err := parseDuration(v)
 	return max(d, -1), err
 }
 
-// toSeconds reads SQLAlchemy's pool_recycle and pool_timeout. Their zero is a
+// Seconds reads SQLAlchemy's pool_recycle and pool_timeout. Their zero is a
 // time that is over at once, not a default.
-func toSeconds(v any) (time.Duration, error) {
-	d, err := toDuration(unquoted(v))
+func Seconds(v any) (time.Duration, error) {
+	d, err := Duration(unquoted(v))
 	if err == nil && d == 0 {
 		d = 1
 	}
@@ -296,11 +296,11 @@ func numeral(v any) (string, bool) {
 }
 
 func wrongType(want string, v any) error {
-	return fmt.Errorf("want %s, not %s", want, typeName(v))
+	return fmt.Errorf("want %s, not %s", want, TypeName(v))
 }
 
-// typeName says what v is, without its value.
-func typeName(v any) string {
+// TypeName says what v is, without its value.
+func TypeName(v any) string {
 	switch v.(type) {
 	case nil:
 		return "null"
@@ -314,7 +314,7 @@ func typeName(v any) string {
 	if _, ok := numeral(v); ok {
 		return "a number"
 	}
-	if _, ok := membersOf(v); ok {
+	if _, ok := Members(v); ok {
 		return "an object"
 	}
 	return "a value of another type"
