@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // AppContext returns a context in which the engines of x may be used, and the
@@ -208,4 +209,19 @@ func (a *appContext) usable() error {
 		return ErrAppContextEnded
 	}
 	return nil
+}
+
+// timed adds a statement that began at start, if anybody wants to know.
+func (a *appContext) timed(e *engine, start time.Time) {
+	if t := a.timings.Load(); t != nil && !start.IsZero() {
+		t.add(e.index, time.Since(start))
+	}
+}
+
+// clock returns the time, or the zero time if nobody wants to know.
+func (a *appContext) clock() time.Time {
+	if a.timings.Load() == nil {
+		return time.Time{}
+	}
+	return time.Now()
 }

@@ -2,14 +2,24 @@ package echobun
 
 import (
 	"bufio"
-	"context"
+	"errors"
 	"maps"
 	"net"
 	"net/http"
 	"sync"
-
-	"github.com/labstack/echo/v4"
 )
+
+// A unit is the transaction of a request, as its response sees it.
+type unit interface {
+	End() (after func(), err error) // Commits; what waits for that is to be called without a lock. Nil is nothing.
+	Rollback()
+	Renew()         // What follows is another transaction.
+	Used() bool     // Whether there are statements in it.
+	Lost(err error) // What came after the response has begun could not be committed.
+}
+
+// errCommitPanicked is the failure of a commit that did not return.
+var errCommitPanicked = errors.New("a query hook panicked")
 
 // An atomicResponse is the writer of a request that is one transaction. The
 // transaction ends when the first header or byte is about to leave, and if it
@@ -21,10 +31,7 @@ import (
 type atomicResponse struct {
 	http.ResponseWriter
 
-	resp    *echo.Response
-	saved   echo.Response // As it came in.
-	t       *transaction
-	ctx     context.Context //nolint:containedctx // The request's, as it came in.
+	unit    unit
 	commits func(status int) bool
 	entry   http.Header // The headers as they came in.
 
@@ -35,8 +42,10 @@ type atomicResponse struct {
 	done    bool       // The request is over: everything passes.
 }
 
-func newAtomicResponse(resp *echo.Response, t *transaction, commits func(int) bool) *atomicResponse {
-	r := &atomicResponse{ResponseWriter: resp.Writer, resp: resp, saved: *resp, t: t, ctx: t.ctx, commits: commits}
+// newAtomicResponse returns a writer before w. Whether the unit is committed
+// depends on the status.
+func newAtomicResponse(w http.ResponseWriter, u unit, commits func(status int) bool) *atomicResponse {
+	r := &atomicResponse{ResponseWriter: w, unit: u, commits: commits}
 	if h := r.Header(); len(h) > 0 {
 		r.entry = h.Clone()
 	}
@@ -47,16 +56,16 @@ func newAtomicResponse(resp *echo.Response, t *transaction, commits func(int) bo
 // after it are a new one. The error is that of the commit.
 func (r *atomicResponse) begin(status int) error {
 	after, failed := r.beginOnce(status)
-	r.committed(after) // Without mu: one of them may write.
+	runWaiting(after) // Without mu: it may write.
 	return failed
 }
 
-func (r *atomicResponse) beginOnce(status int) (after []func(context.Context), failed error) {
+func (r *atomicResponse) beginOnce(status int) (after func(), failed error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.settled && !r.done {
 		if after = r.settle(status); r.failed == nil {
-			r.t.renew()
+			r.unit.Renew()
 		}
 	}
 	return after, r.failed
@@ -64,24 +73,24 @@ func (r *atomicResponse) beginOnce(status int) (after []func(context.Context), f
 
 // settle commits or rolls back, as the status says, and returns what waits for
 // the commit. It needs mu.
-func (r *atomicResponse) settle(status int) (after []func(context.Context)) {
+func (r *atomicResponse) settle(status int) (after func()) {
 	r.settled = true
-	r.failed = errPanicked // Unless what follows returns.
+	r.failed = errCommitPanicked // Unless what follows returns.
 	if status == 0 {
 		status = http.StatusOK // Of one of Echo's responses that was not written to.
 	}
 	if r.kept = r.commits(status); r.kept {
-		after, r.failed = r.t.end()
+		after, r.failed = r.unit.End()
 		return after
 	}
-	r.t.app.x.logRollback(r.ctx, r.t.rollback())
+	r.unit.Rollback()
 	r.failed = nil
 	return nil
 }
 
-func (r *atomicResponse) committed(after []func(context.Context)) {
-	if len(after) > 0 {
-		r.t.app.x.runAfterCommit(context.WithoutCancel(r.ctx), after...)
+func runWaiting(after func()) {
+	if after != nil {
+		after()
 	}
 }
 
@@ -89,36 +98,35 @@ func (r *atomicResponse) committed(after []func(context.Context)) {
 // write, with this status, and returned err. It returns the request's error.
 func (r *atomicResponse) end(status int, err error) error {
 	after, err := r.endOnce(status, err)
-	r.committed(after)
+	runWaiting(after)
 	return err
 }
 
-func (r *atomicResponse) endOnce(status int, err error) (after []func(context.Context), _ error) {
+func (r *atomicResponse) endOnce(status int, err error) (after func(), _ error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.failed != nil:
 		return nil, r.failed
 	case err != nil:
-		r.t.app.x.logRollback(r.ctx, r.t.rollback())
+		r.unit.Rollback()
 		return nil, err
 	case !r.settled:
 		after = r.settle(status)
 		return after, r.failed
-	case !r.kept, !r.t.isUsed():
-		r.t.app.x.logRollback(r.ctx, r.t.rollback())
+	case !r.kept, !r.unit.Used():
+		r.unit.Rollback()
 		return nil, nil
 	}
-	after, err = r.t.end()
+	after, err = r.unit.End()
 	if err != nil {
-		r.t.app.x.logger.ErrorContext(r.ctx, "echobun: statements after the response has begun are lost", "error", r.t.app.x.reason(err))
+		r.unit.Lost(err)
 	}
 	return after, err
 }
 
 // pass lets everything through from now on. It reports whether the response
-// so far has gone nowhere, and then makes it what it was, with the headers and
-// without the hooks that it was given since.
+// so far has gone nowhere, and then makes the headers what they were.
 func (r *atomicResponse) pass() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +138,6 @@ func (r *atomicResponse) pass() bool {
 	h := r.Header()
 	clear(h)
 	maps.Copy(h, r.entry)
-	*r.resp = r.saved
 	return true
 }
 

@@ -207,14 +207,23 @@ func (m *requests) measure(c echo.Context, a *appContext) (finish func()) {
 	if !m.timing {
 		return func() {}
 	}
-	t := newTimings(m.x)
+	t := newTimings(m.x.keysByIndex())
 	if !a.timings.CompareAndSwap(nil, t) {
 		return func() {}
 	}
 	resp := c.Response()
-	w := &timingResponse{ResponseWriter: resp.Writer, t: t}
+	w := newTimingResponse(resp.Writer, t)
 	resp.Writer = w
 	return w.finish
+}
+
+// keysByIndex returns the bind keys in the order of the engines' indexes.
+func (x *Extension) keysByIndex() []string {
+	keys := make([]string, len(x.engines))
+	for _, e := range x.engines {
+		keys[e.index] = e.key
+	}
+	return keys
 }
 
 // serveAtomic runs next in a transaction. The context is the one that came
@@ -222,7 +231,8 @@ func (m *requests) measure(c echo.Context, a *appContext) (finish func()) {
 func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Session, next echo.HandlerFunc) (err error) {
 	t := newTransaction(ctx, outer, m.opts)
 	resp := c.Response()
-	w := newAtomicResponse(resp, t, m.commits)
+	saved := *resp
+	w := newAtomicResponse(resp.Writer, &requestUnit{t}, m.commits)
 	resp.Writer = w
 	c.SetRequest(c.Request().WithContext(&txContext{Context: ctx, l: &t.root})) //nolint:contextcheck // It is ctx with a session.
 	c.Set(m.key, &t.root.session)
@@ -233,7 +243,7 @@ func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Sessi
 			m.x.logRollback(ctx, t.rollback())
 		}
 		c.Set(m.key, outer)
-		m.restore(c, resp, w)
+		restore(c, resp, &saved, w)
 	}()
 	err = next(c)
 	returned = true
@@ -241,12 +251,40 @@ func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Sessi
 }
 
 // restore takes w out of the response again. If what was written went nowhere,
-// the response is as if nothing had been written.
-func (m *requests) restore(c echo.Context, resp *echo.Response, w *atomicResponse) {
+// the response is as it was saved, without the hooks that it was given since.
+func restore(c echo.Context, resp, saved *echo.Response, w *atomicResponse) {
 	if w.pass() {
+		*resp = *saved
 		c.SetResponse(resp) // A wrapped middleware inside has made one of its own.
 	}
 	if resp.Writer == http.ResponseWriter(w) {
 		resp.Writer = w.ResponseWriter
 	}
+}
+
+// A requestUnit is the transaction of a request, as its response sees it.
+type requestUnit struct{ t *transaction }
+
+// End commits. What it returns runs what waits for the commit.
+func (u *requestUnit) End() (after func(), err error) {
+	waiting, err := u.t.end()
+	if len(waiting) == 0 {
+		return nil, err
+	}
+	return func() { u.t.app.x.runAfterCommit(context.WithoutCancel(u.t.ctx), waiting...) }, err
+}
+
+// Rollback logs what goes wrong: the response has an answer already.
+func (u *requestUnit) Rollback() { u.t.app.x.logRollback(u.t.ctx, u.t.rollback()) }
+
+// Renew has what follows be another transaction.
+func (u *requestUnit) Renew() { u.t.renew() }
+
+// Used reports whether there are statements in it.
+func (u *requestUnit) Used() bool { return u.t.isUsed() }
+
+// Lost logs what nobody can be told any more.
+func (u *requestUnit) Lost(err error) {
+	x := u.t.app.x
+	x.logger.ErrorContext(u.t.ctx, "echobun: statements after the response has begun are lost", "error", x.reason(err))
 }

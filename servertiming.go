@@ -19,6 +19,11 @@ type timingResponse struct {
 	sent  bool
 }
 
+// newTimingResponse returns a writer before w.
+func newTimingResponse(w http.ResponseWriter, t *timings) *timingResponse {
+	return &timingResponse{ResponseWriter: w, t: t}
+}
+
 // serverTiming is the header's name.
 const serverTiming = "Server-Timing"
 

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// timings are how long the statements of an app context took, by the index of
+// timings are how long the statements of a request took, by the index of
 // their engine. They are safe for concurrent use.
 type timings struct {
-	engines []*engine // By index.
-	binds   []bindTiming
+	keys  []string // By index.
+	binds []bindTiming
 }
 
 type bindTiming struct {
@@ -19,28 +19,15 @@ type bindTiming struct {
 	total      atomic.Int64 // Nanoseconds.
 }
 
-func newTimings(x *Extension) *timings {
-	t := &timings{engines: make([]*engine, len(x.engines)), binds: make([]bindTiming, len(x.engines))}
-	for _, e := range x.engines {
-		t.engines[e.index] = e
-	}
-	return t
+// newTimings returns timings of binds with these keys, by index.
+func newTimings(keys []string) *timings {
+	return &timings{keys: keys, binds: make([]bindTiming, len(keys))}
 }
 
-// timed adds a statement that began at start, if anybody wants to know.
-func (a *appContext) timed(e *engine, start time.Time) {
-	if t := a.timings.Load(); t != nil && !start.IsZero() {
-		t.binds[e.index].statements.Add(1)
-		t.binds[e.index].total.Add(int64(time.Since(start)))
-	}
-}
-
-// clock returns the time, or the zero time if nobody wants to know.
-func (a *appContext) clock() time.Time {
-	if a.timings.Load() == nil {
-		return time.Time{}
-	}
-	return time.Now()
+// add counts a statement of the bind with an index.
+func (t *timings) add(index int, took time.Duration) {
+	t.binds[index].statements.Add(1)
+	t.binds[index].total.Add(int64(took))
 }
 
 // header is the value of a Server-Timing header, with an entry for each bind
@@ -53,7 +40,7 @@ func (t *timings) header() string {
 			continue
 		}
 		ms := float64(t.binds[i].total.Load()) / float64(time.Millisecond)
-		entries = append(entries, fmt.Sprintf(`%s;desc="%s";dur=%.3f`, timingName(t.engines[i].key), statementsText(n), ms))
+		entries = append(entries, fmt.Sprintf(`%s;desc="%s";dur=%.3f`, timingName(t.keys[i]), statementsText(n), ms))
 	}
 	return strings.Join(entries, ", ")
 }
@@ -68,7 +55,7 @@ func statementsText(n int64) string {
 // timingName makes a bind key the token that an entry has to begin with: "db"
 // for the default bind, "db.auth" for "auth".
 func timingName(key string) string {
-	if key == DefaultBind {
+	if key == "" {
 		return "db"
 	}
 	return "db." + strings.Map(func(r rune) rune {
