@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/echobun/echobun/internal/response"
 )
 
 // AppContext returns a context in which the engines of x may be used, and the
@@ -64,7 +66,7 @@ type appContext struct {
 	refused bool        // The extension was shutting down. Never changes after it was made.
 	ended   atomic.Bool // Goes from false to true once.
 	queries queries
-	timings atomic.Pointer[timings] // Nil unless somebody wants to know.
+	timings atomic.Pointer[response.Timings] // Nil unless somebody wants to know.
 
 	mu     sync.Mutex      // Protects what follows.
 	live   context.Context //nolint:containedctx // Cancelled by end; Bun's transactions derive from it.
@@ -214,7 +216,7 @@ func (a *appContext) usable() error {
 // timed adds a statement that began at start, if anybody wants to know.
 func (a *appContext) timed(e *engine, start time.Time) {
 	if t := a.timings.Load(); t != nil && !start.IsZero() {
-		t.add(e.index, time.Since(start))
+		t.Add(e.index, time.Since(start))
 	}
 }
 

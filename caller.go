@@ -63,7 +63,7 @@ func caller() string {
 }
 
 // answers is how the methods of what an atomic request answers through begin.
-const answers = "github.com/echobun/echobun.(*atomicResponse)."
+const answers = "github.com/echobun/echobun/internal/response.(*Atomic)."
 
 // isDependency reports whether a file is one of a module with a version.
 func isDependency(file string) bool {

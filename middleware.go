@@ -8,6 +8,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/echobun/echobun/internal/response"
 )
 
 // defaultContextKey is where handlers find their session unless
@@ -207,14 +209,14 @@ func (m *requests) measure(c echo.Context, a *appContext) (finish func()) {
 	if !m.timing {
 		return func() {}
 	}
-	t := newTimings(m.x.keysByIndex())
+	t := response.NewTimings(m.x.keysByIndex())
 	if !a.timings.CompareAndSwap(nil, t) {
 		return func() {}
 	}
 	resp := c.Response()
-	w := newTimingResponse(resp.Writer, t)
+	w := response.NewTiming(resp.Writer, t)
 	resp.Writer = w
-	return w.finish
+	return w.Finish
 }
 
 // keysByIndex returns the bind keys in the order of the engines' indexes.
@@ -232,7 +234,7 @@ func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Sessi
 	t := newTransaction(ctx, outer, m.opts)
 	resp := c.Response()
 	saved := *resp
-	w := newAtomicResponse(resp.Writer, &requestUnit{t}, m.commits)
+	w := response.NewAtomic(resp.Writer, &requestUnit{t}, m.commits)
 	resp.Writer = w
 	c.SetRequest(c.Request().WithContext(&txContext{Context: ctx, l: &t.root})) //nolint:contextcheck // It is ctx with a session.
 	c.Set(m.key, &t.root.session)
@@ -247,13 +249,13 @@ func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Sessi
 	}()
 	err = next(c)
 	returned = true
-	return w.end(c.Response().Status, err) //nolint:contextcheck // It has the one that came in.
+	return w.End(c.Response().Status, err) //nolint:contextcheck // It has the one that came in.
 }
 
 // restore takes w out of the response again. If what was written went nowhere,
 // the response is as it was saved, without the hooks that it was given since.
-func restore(c echo.Context, resp, saved *echo.Response, w *atomicResponse) {
-	if w.pass() {
+func restore(c echo.Context, resp, saved *echo.Response, w *response.Atomic) {
+	if w.Pass() {
 		*resp = *saved
 		c.SetResponse(resp) // A wrapped middleware inside has made one of its own.
 	}

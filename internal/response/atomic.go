@@ -1,4 +1,4 @@
-package echobun
+package response
 
 import (
 	"bufio"
@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// A unit is the transaction of a request, as its response sees it.
-type unit interface {
+// A Unit is the transaction of a request, as its response sees it.
+type Unit interface {
 	End() (after func(), err error) // Commits; what waits for that is to be called without a lock. Nil is nothing.
 	Rollback()
 	Renew()         // What follows is another transaction.
@@ -18,20 +18,20 @@ type unit interface {
 	Lost(err error) // What came after the response has begun could not be committed.
 }
 
-// errCommitPanicked is the failure of a commit that did not return.
-var errCommitPanicked = errors.New("a query hook panicked")
+// errPanicked is the failure of a commit that did not return.
+var errPanicked = errors.New("a query hook panicked")
 
-// An atomicResponse is the writer of a request that is one transaction. The
+// An Atomic is the writer of a request that is one transaction. The
 // transaction ends when the first header or byte is about to leave, and if it
 // cannot be committed, nothing of the response does: what is written then goes
 // nowhere and fails with that error, so that a stream ends and the error can be
 // answered instead.
 //
 // It is safe for concurrent use.
-type atomicResponse struct {
+type Atomic struct {
 	http.ResponseWriter
 
-	unit    unit
+	unit    Unit
 	commits func(status int) bool
 	entry   http.Header // The headers as they came in.
 
@@ -42,10 +42,10 @@ type atomicResponse struct {
 	done    bool       // The request is over: everything passes.
 }
 
-// newAtomicResponse returns a writer before w. Whether the unit is committed
+// NewAtomic returns a writer before w. Whether the unit is committed
 // depends on the status.
-func newAtomicResponse(w http.ResponseWriter, u unit, commits func(status int) bool) *atomicResponse {
-	r := &atomicResponse{ResponseWriter: w, unit: u, commits: commits}
+func NewAtomic(w http.ResponseWriter, u Unit, commits func(status int) bool) *Atomic {
+	r := &Atomic{ResponseWriter: w, unit: u, commits: commits}
 	if h := r.Header(); len(h) > 0 {
 		r.entry = h.Clone()
 	}
@@ -54,13 +54,13 @@ func newAtomicResponse(w http.ResponseWriter, u unit, commits func(status int) b
 
 // begin ends the transaction, once, because the response begins. Statements
 // after it are a new one. The error is that of the commit.
-func (r *atomicResponse) begin(status int) error {
+func (r *Atomic) begin(status int) error {
 	after, failed := r.beginOnce(status)
-	runWaiting(after) // Without mu: it may write.
+	call(after) // Without mu: it may write.
 	return failed
 }
 
-func (r *atomicResponse) beginOnce(status int) (after func(), failed error) {
+func (r *Atomic) beginOnce(status int) (after func(), failed error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.settled && !r.done {
@@ -73,9 +73,9 @@ func (r *atomicResponse) beginOnce(status int) (after func(), failed error) {
 
 // settle commits or rolls back, as the status says, and returns what waits for
 // the commit. It needs mu.
-func (r *atomicResponse) settle(status int) (after func()) {
+func (r *Atomic) settle(status int) (after func()) {
 	r.settled = true
-	r.failed = errCommitPanicked // Unless what follows returns.
+	r.failed = errPanicked // Unless what follows returns.
 	if status == 0 {
 		status = http.StatusOK // Of one of Echo's responses that was not written to.
 	}
@@ -88,21 +88,21 @@ func (r *atomicResponse) settle(status int) (after func()) {
 	return nil
 }
 
-func runWaiting(after func()) {
+func call(after func()) {
 	if after != nil {
 		after()
 	}
 }
 
-// end ends the transaction after the handler, which wrote what it had to
+// End ends the transaction after the handler, which wrote what it had to
 // write, with this status, and returned err. It returns the request's error.
-func (r *atomicResponse) end(status int, err error) error {
+func (r *Atomic) End(status int, err error) error {
 	after, err := r.endOnce(status, err)
-	runWaiting(after)
+	call(after)
 	return err
 }
 
-func (r *atomicResponse) endOnce(status int, err error) (after func(), _ error) {
+func (r *Atomic) endOnce(status int, err error) (after func(), _ error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -125,9 +125,9 @@ func (r *atomicResponse) endOnce(status int, err error) (after func(), _ error) 
 	return after, err
 }
 
-// pass lets everything through from now on. It reports whether the response
+// Pass lets everything through from now on. It reports whether the response
 // so far has gone nowhere, and then makes the headers what they were.
-func (r *atomicResponse) pass() bool {
+func (r *Atomic) Pass() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done = true
@@ -143,7 +143,7 @@ func (r *atomicResponse) pass() bool {
 
 // WriteHeader ends the transaction and sends the header. An informational one
 // is only sent.
-func (r *atomicResponse) WriteHeader(status int) {
+func (r *Atomic) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		r.ResponseWriter.WriteHeader(status) // Which panics.
 		return
@@ -155,7 +155,7 @@ func (r *atomicResponse) WriteHeader(status int) {
 }
 
 // Write sends bytes, after a header if there was none.
-func (r *atomicResponse) Write(b []byte) (int, error) {
+func (r *Atomic) Write(b []byte) (int, error) {
 	if err := r.begin(http.StatusOK); err != nil {
 		return 0, err
 	}
@@ -163,10 +163,10 @@ func (r *atomicResponse) Write(b []byte) (int, error) {
 }
 
 // Flush sends what is there.
-func (r *atomicResponse) Flush() { _ = r.FlushError() }
+func (r *Atomic) Flush() { _ = r.FlushError() }
 
 // FlushError is Flush for [http.ResponseController].
-func (r *atomicResponse) FlushError() error {
+func (r *Atomic) FlushError() error {
 	if !supports(r.ResponseWriter, canFlush) {
 		return http.ErrNotSupported
 	}
@@ -177,7 +177,7 @@ func (r *atomicResponse) FlushError() error {
 }
 
 // Hijack hands the connection over, after a commit.
-func (r *atomicResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (r *Atomic) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !supports(r.ResponseWriter, canHijack) {
 		return nil, nil, http.ErrNotSupported
 	}
@@ -188,7 +188,7 @@ func (r *atomicResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // Push starts a server push, where there is such a thing.
-func (r *atomicResponse) Push(target string, opts *http.PushOptions) error {
+func (r *Atomic) Push(target string, opts *http.PushOptions) error {
 	if p, ok := r.ResponseWriter.(http.Pusher); ok {
 		return p.Push(target, opts)
 	}
@@ -196,7 +196,7 @@ func (r *atomicResponse) Push(target string, opts *http.PushOptions) error {
 }
 
 // Unwrap is for [http.ResponseController].
-func (r *atomicResponse) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+func (r *Atomic) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func canHijack(w http.ResponseWriter) bool { _, ok := w.(http.Hijacker); return ok }
 

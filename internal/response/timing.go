@@ -1,4 +1,4 @@
-package echobun
+package response
 
 import (
 	"bufio"
@@ -7,28 +7,28 @@ import (
 	"slices"
 )
 
-// A timingResponse is a writer that adds a Server-Timing header when the
+// A Timing is a writer that adds a Server-Timing header when the
 // header is about to leave. It is below an atomic request's, so that the
 // commit counts. It stays in place after the middleware, for the answers of
 // the error handler.
-type timingResponse struct {
+type Timing struct {
 	http.ResponseWriter
 
-	t     *timings
+	t     *Timings
 	value string // What is among the headers for now.
 	sent  bool
 }
 
-// newTimingResponse returns a writer before w.
-func newTimingResponse(w http.ResponseWriter, t *timings) *timingResponse {
-	return &timingResponse{ResponseWriter: w, t: t}
+// NewTiming returns a writer before w.
+func NewTiming(w http.ResponseWriter, t *Timings) *Timing {
+	return &Timing{ResponseWriter: w, t: t}
 }
 
 // serverTiming is the header's name.
 const serverTiming = "Server-Timing"
 
 // send puts the header where it leaves from.
-func (r *timingResponse) send() {
+func (r *Timing) send() {
 	if !r.sent {
 		r.sent = true
 		r.put()
@@ -36,7 +36,7 @@ func (r *timingResponse) send() {
 }
 
 // put makes the header say what is known by now, beside what the application says there.
-func (r *timingResponse) put() {
+func (r *Timing) put() {
 	h := r.Header()
 	values := h[serverTiming]
 	if i := slices.Index(values, r.value); r.value != "" && i >= 0 {
@@ -50,17 +50,17 @@ func (r *timingResponse) put() {
 	}
 }
 
-// finish is called at the end of the middleware. It leaves the header to who
+// Finish is called at the end of the middleware. It leaves the header to who
 // writes the answer later: net/http, where there is none, or the error handler,
 // perhaps past this writer.
-func (r *timingResponse) finish() {
+func (r *Timing) Finish() {
 	if !r.sent {
 		r.put()
 	}
 }
 
 // WriteHeader adds the header to what is sent, unless that only informs.
-func (r *timingResponse) WriteHeader(status int) {
+func (r *Timing) WriteHeader(status int) {
 	if status < 100 || status >= 200 || status == http.StatusSwitchingProtocols {
 		r.send()
 	}
@@ -68,27 +68,27 @@ func (r *timingResponse) WriteHeader(status int) {
 }
 
 // Write adds the header, if there was no WriteHeader.
-func (r *timingResponse) Write(b []byte) (int, error) {
+func (r *Timing) Write(b []byte) (int, error) {
 	r.send()
 	return r.ResponseWriter.Write(b)
 }
 
 // Flush sends what is there.
-func (r *timingResponse) Flush() { _ = r.FlushError() }
+func (r *Timing) Flush() { _ = r.FlushError() }
 
 // FlushError is Flush for [http.ResponseController].
-func (r *timingResponse) FlushError() error {
+func (r *Timing) FlushError() error {
 	r.send()
 	return http.NewResponseController(r.ResponseWriter).Flush()
 }
 
 // Hijack hands the connection over.
-func (r *timingResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (r *Timing) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(r.ResponseWriter).Hijack()
 }
 
 // Push starts a server push, where there is such a thing.
-func (r *timingResponse) Push(target string, opts *http.PushOptions) error {
+func (r *Timing) Push(target string, opts *http.PushOptions) error {
 	if p, ok := r.ResponseWriter.(http.Pusher); ok {
 		return p.Push(target, opts)
 	}
@@ -96,4 +96,4 @@ func (r *timingResponse) Push(target string, opts *http.PushOptions) error {
 }
 
 // Unwrap is for [http.ResponseController].
-func (r *timingResponse) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+func (r *Timing) Unwrap() http.ResponseWriter { return r.ResponseWriter }

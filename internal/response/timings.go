@@ -1,4 +1,4 @@
-package echobun
+package response
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// timings are how long the statements of a request took, by the index of
+// Timings are how long the statements of a request took, by the index of
 // their engine. They are safe for concurrent use.
-type timings struct {
+type Timings struct {
 	keys  []string // By index.
 	binds []bindTiming
 }
@@ -19,20 +19,20 @@ type bindTiming struct {
 	total      atomic.Int64 // Nanoseconds.
 }
 
-// newTimings returns timings of binds with these keys, by index.
-func newTimings(keys []string) *timings {
-	return &timings{keys: keys, binds: make([]bindTiming, len(keys))}
+// NewTimings returns timings of binds with these keys, by index.
+func NewTimings(keys []string) *Timings {
+	return &Timings{keys: keys, binds: make([]bindTiming, len(keys))}
 }
 
-// add counts a statement of the bind with an index.
-func (t *timings) add(index int, took time.Duration) {
+// Add counts a statement of the bind with an index.
+func (t *Timings) Add(index int, took time.Duration) {
 	t.binds[index].statements.Add(1)
 	t.binds[index].total.Add(int64(took))
 }
 
 // header is the value of a Server-Timing header, with an entry for each bind
 // that was used.
-func (t *timings) header() string {
+func (t *Timings) header() string {
 	var entries []string
 	for i := range t.binds {
 		n := t.binds[i].statements.Load()
