@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/echobun/echobun/internal/rowlock"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -144,6 +145,9 @@ type conn struct {
 	broken   bool        // Of no more use: nobody knows what state it is in.
 	closed   bool        // The driver's connection is.
 	spare    *rows       // For the next query, so that it need not be allocated.
+
+	open  int           // How many rows there are.
+	watch rowlock.Watch // Over them.
 }
 
 var (

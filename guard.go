@@ -61,6 +61,7 @@ func (c *conn) Close() error {
 		return nil
 	}
 	c.closed = true
+	c.watch.Stop()
 	return c.Conn.Close()
 }
 

@@ -121,22 +121,7 @@ func TestScannersThatPanic(t *testing.T) {
 	}
 	withTicks(t, func(ctx context.Context, t *testing.T, x *echobun.Extension, db *echobun.Session) {
 		for name, read := range reads {
-			for door, through := range map[string]func(read func(bun.IDB) error) error{
-				"session": func(read func(bun.IDB) error) error { return touched(ctx, db.Bind(""), read) },
-				"engine":  func(read func(bun.IDB) error) error { return touched(ctx, x.Engine(), read) },
-				"transaction": func(read func(bun.IDB) error) error {
-					return db.RunInTx(ctx, nil, func(ctx context.Context, tx *echobun.Session) error { return touched(ctx, tx.Bind(""), read) })
-				},
-				"Bun's transaction": func(read func(bun.IDB) error) error {
-					return x.Engine().RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return touched(ctx, tx, read) })
-				},
-				"connection": func(read func(bun.IDB) error) error {
-					conn, err := x.Engine().Conn(ctx)
-					require.NoError(t, err)
-					defer conn.Close()
-					return touched(ctx, conn, read)
-				},
-			} {
+			for door, through := range waysIn(ctx, t, x, db) {
 				err := inTime(t, func() error {
 					ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 					defer cancel()

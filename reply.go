@@ -216,6 +216,9 @@ func (r *rows) read(dest []sqldriver.Value) error {
 	if r.buffered {
 		return io.EOF
 	}
+	if r.last == nil { // It is the first one that a query takes its time for.
+		r.c.watch.Reads()
+	}
 	return r.inner.Next(dest)
 }
 

@@ -49,6 +49,7 @@ func (c *conn) newRows(query string, inner driver.Rows) *rows {
 	}
 	c.spare = nil
 	*r = rows{inner: inner, c: c, query: query, held: !c.inTx, values: r.values}
+	c.open++
 	r.suspect = c.e.suspect("result set")
 	if r.held {
 		c.e.pool.held.Add(1)
@@ -63,6 +64,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		r.begin()
 	}
 	err := r.read(dest)
+	r.c.watch.Gives()
 	if err == nil {
 		r.last = dest
 		if r.columns != nil {
@@ -96,6 +98,9 @@ func (r *rows) Close() error {
 	}
 	*r = rows{values: r.keep()}
 	c.spare = r
+	if c.open--; c.open == 0 {
+		c.watch.Rests()
+	}
 	if err != nil {
 		return c.refused(operation(query), err)
 	}

@@ -7,6 +7,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+
+	"github.com/echobun/echobun/internal/rowlock"
 )
 
 // Rows returns what Bun is to read in place of rows, the answer to the
@@ -34,10 +36,11 @@ type answer struct {
 	count   int
 	next    int
 	to      *place
+	watch   rowlock.Watch // For a Scan into something else that panics.
 }
 
 var (
-	_ driver.Connector      = (*answer)(nil)
+	_ driver.Connector      = answerConn{}
 	_ driver.Rows           = (*answer)(nil)
 	_ driver.QueryerContext = answerConn{}
 )
@@ -93,7 +96,7 @@ func (a *answer) row(i int) []driver.Value {
 
 // open returns the answer as database/sql's rows, which only a pool makes.
 func (a *answer) open() (*sql.Rows, error) {
-	db := sql.OpenDB(a)
+	db := sql.OpenDB(answerConn{a})
 	rows, err := db.QueryContext(context.Background(), "")
 	return rows, errors.Join(err, db.Close())
 }
@@ -104,6 +107,7 @@ func (a *answer) Next(dest []driver.Value) error {
 	if a.next == 0 {
 		a.to.begin()
 	}
+	a.watch.Gives()
 	if a.next == a.count {
 		a.to.end()
 		return io.EOF
@@ -115,6 +119,7 @@ func (a *answer) Next(dest []driver.Value) error {
 
 // Close ends the reading, which has failed if it is not at its end.
 func (a *answer) Close() error {
+	a.watch.Stop()
 	a.to.abandon()
 	return nil
 }
@@ -122,13 +127,7 @@ func (a *answer) Close() error {
 // Columns returns the names of the columns.
 func (a *answer) Columns() []string { return a.columns }
 
-// Connect returns the connection that has the rows.
-func (a *answer) Connect(context.Context) (driver.Conn, error) { return answerConn{a}, nil }
-
-// Driver returns none.
-func (a *answer) Driver() driver.Driver { return nil }
-
-// An answerConn is a connection that knows one answer.
+// An answerConn is a connection that knows one answer, and what connects to it.
 type answerConn struct{ a *answer }
 
 var errOneAnswer = errors.New("a connection that knows one answer")
@@ -136,6 +135,10 @@ var errOneAnswer = errors.New("a connection that knows one answer")
 func (c answerConn) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
 	return c.a, nil
 }
+
+func (c answerConn) Connect(context.Context) (driver.Conn, error) { return c, nil }
+
+func (answerConn) Driver() driver.Driver { return nil }
 
 func (answerConn) Prepare(string) (driver.Stmt, error) { return nil, errOneAnswer }
 func (answerConn) Begin() (driver.Tx, error)           { return nil, errOneAnswer }
