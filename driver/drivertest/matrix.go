@@ -135,7 +135,7 @@ func (vt *valueTable) write(t *testing.T, id int64, v any, way string) {
 		vt.fault(way+", read", v, err)
 		return
 	}
-	if back := got.Elem().FieldByName("V").Interface(); !sameValue(vt.kept(v), vt.kept(back)) {
+	if back := got.Elem().FieldByName("V").Interface(); !sameValue(vt.kept(v), vt.kept(back)) || !inUTC(reflect.ValueOf(back)) {
 		vt.fault(way+", changed", v, label(back))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,14 @@ func floatCases() []valueCase {
 		{name: "float64 that is no number", values: odd},
 		{name: "float32", values: narrow},
 		{name: "float32 that is no number", values: values(float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)))},
+		{
+			name: "float64 in numeric", tag: "type:numeric(20,6)", fields: true, typ: reflect.TypeFor[float64](),
+			values: values(0.0, 10, -3, 1.5, 0.25, 123456.75, 1e13),
+		},
+		{
+			name: "*float32 in numeric", tag: "type:numeric(20,6)", fields: true, typ: reflect.TypeFor[*float32](),
+			values: []any{pointer(float32(10)), pointer(float32(0.5)), (*float32)(nil)},
+		},
 		{name: "*float64", values: []any{pointer(0.1), pointer(5.320205950193257e+17), (*float64)(nil)}},
 	}
 }

@@ -40,6 +40,24 @@ func sameValue(want, got any) bool {
 	return sameReflected(reflect.ValueOf(want), reflect.ValueOf(got))
 }
 
+// inUTC reports whether the times in a value are in UTC, in which all are read.
+func inUTC(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return v.IsNil() || inUTC(v.Elem())
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if !inUTC(v.Index(i)) {
+				return false
+			}
+		}
+	case reflect.Struct:
+		at, ok := reflect.TypeAssert[time.Time](v)
+		return ok && at.Location() == time.UTC || !ok && (v.NumField() == 0 || !v.Field(0).CanInterface() || inUTC(v.Field(0)))
+	}
+	return true
+}
+
 func sameReflected(want, got reflect.Value) bool {
 	if want.Type() != got.Type() {
 		return false

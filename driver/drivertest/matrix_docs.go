@@ -57,6 +57,9 @@ func jsonCases() []valueCase {
 		{name: "map in jsonb", tag: "type:jsonb", values: tagged, opaque: true, only: []string{"pg"}, coarse: asUTF8[map[string]string]},
 		{name: "struct", values: docs, opaque: true, coarse: asUTF8[document]},
 		{name: "slice", values: append(slices, []string{}, []string(nil)), opaque: true, coarse: asUTF8[[]string]},
+		{name: "struct in msgpack", tag: "msgpack", values: docs, opaque: true, fields: true},
+		{name: "*struct in msgpack", tag: "msgpack", values: []any{&document{Text: "it's", List: []any{"a", nil}}}, opaque: true, fields: true},
+		{name: "strings in msgpack", tag: "msgpack", values: append(slices, []string(nil)), opaque: true, fields: true},
 		{name: "slice of integers", values: values([]int{1, 2}, []int{}, []int(nil)), opaque: true},
 		{name: "any in json", tag: "type:json", typ: reflect.TypeFor[any](), values: []any{map[string]any{"a": "b"}, []any{"x", 1.5, nil}, nil}, opaque: true},
 		{
@@ -177,6 +180,7 @@ func arrayCases() []valueCase {
 		{name: "array of sql.NullTime", tag: "array,type:timestamptz[]", only: pg, opaque: true, values: values([]sql.NullTime{{}, {Time: at, Valid: true}})},
 		{name: "array of sql.NullFloat64", tag: "array,type:float8[]", only: pg, opaque: true, values: values([]sql.NullFloat64{{}, {Float64: 1e300, Valid: true}})},
 		{name: "array of UUIDs", tag: "array,type:uuid[]", only: pg, opaque: true, values: values([]uuid{{1}, {}})},
+		{name: "array of UUIDs as Bun has it", tag: "array", only: pg, opaque: true, values: values([]uuid{{1}, {}})},
 		{name: "array of valuers that fail", tag: "array,type:text[]", only: pg, opaque: true, values: values([]unwilling{{}})},
 		{name: "array of two dimensions", tag: "array,type:bigint[]", only: pg, opaque: true, values: values([][]int64{{1, 2}, {3, 4}})},
 		{name: "array of strings that are named", tag: "array", only: pg, opaque: true, values: values([]namedString{"a", "it's"})},

@@ -1,11 +1,13 @@
 package pgx
 
 import (
+	"cmp"
 	sqldriver "database/sql/driver"
 	"encoding/hex"
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	bundialect "github.com/uptrace/bun/dialect"
@@ -14,7 +16,10 @@ import (
 	"github.com/echobun/echobun/internal/fields"
 )
 
-var valuerType = reflect.TypeFor[sqldriver.Valuer]()
+var (
+	valuerType = reflect.TypeFor[sqldriver.Valuer]()
+	timeType   = reflect.TypeFor[time.Time]()
+)
 
 // An elementCheck returns why an element of an array cannot be written.
 type elementCheck func(elem reflect.Value) error
@@ -31,8 +36,9 @@ func cureArray(f *schema.Field) {
 	} else if check := checkOf(typ.Elem()); check != nil {
 		f.Append = checked(f.Append, check)
 	}
-	if elem := typ.Elem(); elem.Kind() == reflect.Pointer || fields.Reads(elem) {
-		fields.SetScan(f, scanArray)
+	if elem := typ.Elem(); elem.Kind() == reflect.Pointer || elem == timeType || fields.Reads(elem) {
+		declared := strings.ToLower(cmp.Or(f.UserSQLType, f.DiscoveredSQLType))
+		fields.SetScan(f, scanArray(strings.HasPrefix(declared, "bytea")))
 	}
 }
 
@@ -56,7 +62,7 @@ func checked(write schema.AppenderFunc, check elementCheck) schema.AppenderFunc 
 // writes as they are.
 func checkOf(typ reflect.Type) elementCheck {
 	switch kind := typ.Kind(); {
-	case typ == reflect.TypeFor[time.Time](), kind >= reflect.Bool && kind <= reflect.Float64:
+	case typ == timeType, kind >= reflect.Bool && kind <= reflect.Float64:
 		return nil
 	case kind == reflect.String:
 		return func(elem reflect.Value) error { return unfit(elem.String()) }

@@ -2,6 +2,7 @@ package pgx
 
 import (
 	"database/sql"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"strings"
@@ -10,25 +11,45 @@ import (
 	"github.com/uptrace/bun/schema"
 )
 
-// scanArray reads an array whose elements can be NULL. Bun's own makes empty
-// ones of them.
-func scanArray(dest reflect.Value, src any) error {
-	var text string
-	switch src := src.(type) {
-	case nil:
-		dest.SetZero()
-		return nil
-	case string:
-		text = src
-	case []byte:
-		text = string(src)
-	default:
-		return fmt.Errorf("pgx: cannot scan a %T into %s", src, dest.Type())
+// scanArray returns what reads an array whose elements can be NULL, of which
+// Bun's own makes empty ones, or read themselves. Elements of bytea are bytes.
+func scanArray(isBytea bool) schema.ScannerFunc {
+	return func(dest reflect.Value, src any) error {
+		var text string
+		switch src := src.(type) {
+		case nil:
+			dest.SetZero()
+			return nil
+		case string:
+			text = src
+		case []byte:
+			text = string(src)
+		default:
+			return fmt.Errorf("pgx: cannot scan a %T into %s", src, dest.Type())
+		}
+		elems, err := arrayElements(text)
+		if err != nil {
+			return err
+		}
+		if isBytea {
+			decodeBytes(elems)
+		}
+		return scanElements(dest, elems)
 	}
-	elems, err := arrayElements(text)
-	if err != nil {
-		return err
+}
+
+// decodeBytes makes bytes of what PostgreSQL writes of them.
+func decodeBytes(elems []any) {
+	for i, elem := range elems {
+		if text, ok := elem.(string); ok && strings.HasPrefix(text, `\x`) {
+			if b, err := hex.DecodeString(text[2:]); err == nil {
+				elems[i] = b
+			}
+		}
 	}
+}
+
+func scanElements(dest reflect.Value, elems []any) error {
 	if dest.Kind() == reflect.Slice {
 		dest.Set(reflect.MakeSlice(dest.Type(), len(elems), len(elems)))
 	} else if len(elems) > dest.Len() {
@@ -43,14 +64,22 @@ func scanArray(dest reflect.Value, src any) error {
 	return nil
 }
 
-// elementScanner returns what reads the text of an element. The nullable types
-// of database/sql take no text for a time.
+// timeTypes are those of which the text of an element has to be made a time
+// first: database/sql's take no text, and a time of an array is in UTC, as others are.
+var timeTypes = map[reflect.Type]bool{
+	timeType:                               true,
+	reflect.TypeFor[*time.Time]():          true,
+	reflect.TypeFor[sql.NullTime]():        true,
+	reflect.TypeFor[sql.Null[time.Time]](): true,
+}
+
+// elementScanner returns what reads the text of an element.
 func elementScanner(typ reflect.Type) schema.ScannerFunc {
 	read := schema.Scanner(typ)
-	if typ != reflect.TypeFor[sql.NullTime]() && typ != reflect.TypeFor[sql.Null[time.Time]]() {
+	if !timeTypes[typ] {
 		return read
 	}
-	readTime := schema.Scanner(reflect.TypeFor[time.Time]())
+	readTime := schema.Scanner(timeType)
 	return func(dest reflect.Value, src any) error {
 		if src == nil {
 			return read(dest, nil)
@@ -59,7 +88,7 @@ func elementScanner(typ reflect.Type) schema.ScannerFunc {
 		if err := readTime(reflect.ValueOf(&at).Elem(), src); err != nil {
 			return err
 		}
-		return read(dest, at)
+		return read(dest, at.UTC())
 	}
 }
 

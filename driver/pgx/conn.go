@@ -74,6 +74,7 @@ func newConn(std *stdlib.Conn) *conn {
 		return nil
 	}
 	learnTimeout(pgc)
+	readInUTC(std.Conn().TypeMap())
 	return &conn{
 		stdConn: std, pg: std.Conn(), pgc: pgc, canceller: canceller,
 		socket: newSocket(pgc.Conn()), used: time.Now(),

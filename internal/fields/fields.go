@@ -31,7 +31,9 @@ func Describe(t *schema.Table, describe func(*schema.Table)) {
 		f.IndirectType = typ
 	}
 	for _, f := range t.FieldMap {
-		if !f.Tag.HasOption("msgpack") {
+		if f.Tag.HasOption("msgpack") {
+			cureMsgpack(f)
+		} else {
 			cure(f)
 		}
 	}
@@ -41,12 +43,18 @@ func cure(f *schema.Field) {
 	switch typ := f.IndirectType; {
 	case isAddress(typ):
 		cureAddress(f)
+	case isFloat(typ) && !Reads(typ):
+		cureFloat(f)
 	case WritesItself(typ):
 	case IsBytes(typ) && isJSON(f):
 		SetAppend(f, appendJSONBytes)
 	case typ.Kind() == reflect.Array && typ.Elem().Kind() == reflect.Uint8 && !Reads(typ):
 		cureByteArray(f)
 	}
+}
+
+func isFloat(typ reflect.Type) bool {
+	return typ.Kind() == reflect.Float32 || typ.Kind() == reflect.Float64
 }
 
 // TypeOf returns the type of a field, or what it points to. While its table is

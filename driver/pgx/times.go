@@ -1,0 +1,25 @@
+package pgx
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// utcTypes read an instant in UTC, as the other databases give it. Pgx reads it
+// in the zone of the machine.
+var utcTypes = func() []*pgtype.Type {
+	instant := &pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}}
+	return []*pgtype.Type{
+		instant,
+		{Name: "_timestamptz", OID: pgtype.TimestamptzArrayOID, Codec: &pgtype.ArrayCodec{ElementType: instant}},
+		{Name: "tstzrange", OID: pgtype.TstzrangeOID, Codec: &pgtype.RangeCodec{ElementType: instant}},
+	}
+}()
+
+// readInUTC has the types of a connection read times in UTC.
+func readInUTC(types *pgtype.Map) {
+	for _, t := range utcTypes {
+		types.RegisterType(t)
+	}
+}
