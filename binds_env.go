@@ -18,17 +18,19 @@ import (
 //	APP_ENGINE_OPTIONS  its options, as JSON
 //	APP_BINDS           further binds, as JSON
 //	APP_BINDS__AUTH     bind "auth" (the name in lower case): a URL, or options as JSON
+//	APP_DEFAULTS        options of each bind that does not set them itself, as JSON
+//	APP_FOREIGN_KEYS    foreign keys of relations: true or false
 //	APP_ECHO            log statements: true or false
-//	APP_SLOW_QUERY      log statements that take as long: "200ms"
+//	APP_SLOW_QUERY      log statements that take as long: "200ms", or seconds
 //	APP_LOG_ARGS        show the arguments of statements: true or false
 //	APP_RECORD_QUERIES  record the statements of sessions: true or false
-//	APP_LEAK_THRESHOLD  log what stays open longer: "1m"
+//	APP_LEAK_THRESHOLD  log what stays open longer: "1m", or seconds
 //	APP_INSTANCE_PATH   folder of relative SQLite files
 //	APP_APP_NAME        name in the IDs of prepared transactions
 //
 // A variable that is empty counts as not set. APP_BINDS__AUTH replaces an
-// entry "auth" of APP_BINDS. Where none of them is set, DATABASE_URL is the URL
-// of the default bind. An empty prefix leaves out the underscore too.
+// entry "auth" of APP_BINDS. Where none of them names a database, DATABASE_URL
+// is the URL of the default bind. An empty prefix leaves out the underscore too.
 //
 // The error joins a [*ConfigError] for each mistake that can be seen without a
 // URL being read, which is for [New] to do.
@@ -38,24 +40,24 @@ func ConfigFromEnv(prefix string) (Config, error) {
 	}
 	e := environment{prefix: prefix, vars: environ(prefix)}
 	var cfg Config
-	if len(e.vars) == 0 {
-		cfg.DatabaseURI = os.Getenv("DATABASE_URL")
-		return cfg, nil
-	}
-
 	cfg.DatabaseURI = e.vars["DATABASE_URI"]
 	cfg.InstancePath = e.vars["INSTANCE_PATH"]
 	cfg.AppName = e.vars["APP_NAME"]
 	e.value("ECHO", confread.Into(&cfg.LogStatements, confread.Echo))
-	e.value("SLOW_QUERY", confread.Into(&cfg.SlowQuery, confread.Duration))
+	e.value("SLOW_QUERY", confread.Into(&cfg.SlowQuery, confread.Unquoted(confread.Duration)))
 	e.value("LOG_ARGS", confread.Into(&cfg.LogArgs, confread.Echo))
 	e.value("RECORD_QUERIES", confread.Into(&cfg.RecordQueries, confread.Echo))
-	e.value("LEAK_THRESHOLD", confread.Into(&cfg.LeakThreshold, confread.Duration))
+	e.value("LEAK_THRESHOLD", confread.Into(&cfg.LeakThreshold, confread.Unquoted(confread.Duration)))
+	e.value("FOREIGN_KEYS", confread.Into(&cfg.ForeignKeys, confread.Echo))
+	e.json("DEFAULTS", func(d *decoder, v any) { d.options(v, &cfg.Defaults) })
 	e.json("ENGINE_OPTIONS", func(d *decoder, v any) { d.options(v, &cfg.EngineOptions) })
 	e.json("BINDS", func(d *decoder, v any) { d.binds(d.Whole, v, &cfg.Binds) })
 	e.binds(&cfg)
 	if len(e.errs) > 0 {
 		return Config{}, errors.Join(e.errs...)
+	}
+	if cfg.DatabaseURI == "" && cfg.EngineOptions.URL == "" && len(cfg.Binds) == 0 {
+		cfg.DatabaseURI = os.Getenv("DATABASE_URL")
 	}
 	return cfg, nil
 }
@@ -68,13 +70,13 @@ const envBind = "BINDS__"
 func environ(prefix string) map[string]string {
 	known := []string{
 		"DATABASE_URI", "ENGINE_OPTIONS", "BINDS", "ECHO", "INSTANCE_PATH", "APP_NAME",
-		"SLOW_QUERY", "LOG_ARGS", "RECORD_QUERIES", "LEAK_THRESHOLD",
+		"SLOW_QUERY", "LOG_ARGS", "RECORD_QUERIES", "LEAK_THRESHOLD", "FOREIGN_KEYS", "DEFAULTS",
 	}
 	vars := make(map[string]string)
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
 		name, ours := strings.CutPrefix(name, prefix)
-		if ours && value != "" && (slices.Contains(known, name) || strings.HasPrefix(name, envBind)) {
+		if ours && value != "" && (slices.Contains(known, name) || strings.HasPrefix(name, "BINDS_")) {
 			vars[name] = value
 		}
 	}
@@ -131,6 +133,9 @@ func (e *environment) binds(cfg *Config) {
 	for _, name := range slices.Sorted(maps.Keys(e.vars)) {
 		bind, found := strings.CutPrefix(name, envBind)
 		if !found {
+			if bind, found = strings.CutPrefix(name, "BINDS_"); found {
+				e.fail(name, fmt.Errorf("has one underscore before the bind key: write %s%s%s", e.prefix, envBind, bind))
+			}
 			continue
 		}
 		bind = strings.ToLower(bind)

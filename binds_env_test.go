@@ -33,6 +33,8 @@ func TestConfigFromEnv(t *testing.T) {
 				"APP_LEAK_THRESHOLD": "1m",
 				"APP_INSTANCE_PATH":  "/srv/app",
 				"APP_APP_NAME":       "shop",
+				"APP_FOREIGN_KEYS":   "yes",
+				"APP_DEFAULTS":       `{"optional": true}`,
 				"APP_PORT":           "8080",
 				"DATABASE_URL":       "unused://",
 				"DATABASE_URI":       "unused://",
@@ -49,6 +51,7 @@ func TestConfigFromEnv(t *testing.T) {
 					"log_db": {URL: "l://", MaxIdleConns: 2, MaxOpenConns: 12}, "quoted": {URL: "q://"},
 				},
 				LogStatements: true, InstancePath: "/srv/app", AppName: "shop",
+				ForeignKeys: true, Defaults: echobun.EngineOptions{Optional: true},
 			},
 		},
 		{"nothing", "APP", nil, echobun.Config{}},
@@ -68,7 +71,17 @@ func TestConfigFromEnv(t *testing.T) {
 			map[string]string{"DATABASE_URI": "a://", "BINDS__A": "b://", "DATABASE_URL": "d://"},
 			echobun.Config{DatabaseURI: "a://", Binds: echobun.Binds{"a": {URL: "b://"}}},
 		},
-		{"echo off", "APP", map[string]string{"APP_ECHO": "0", "DATABASE_URL": "d://"}, echobun.Config{}},
+		{"DATABASE_URL beside an option", "APP", map[string]string{"APP_ECHO": "0", "DATABASE_URL": "d://"}, echobun.Config{DatabaseURI: "d://"}},
+		{
+			"DATABASE_URL beside a URL among the options", "APP",
+			map[string]string{"APP_ENGINE_OPTIONS": `{"url": "o://"}`, "DATABASE_URL": "d://"},
+			echobun.Config{EngineOptions: echobun.EngineOptions{URL: "o://"}},
+		},
+		{
+			"seconds", "APP",
+			map[string]string{"APP_DATABASE_URI": "a://", "APP_SLOW_QUERY": "0.2", "APP_LEAK_THRESHOLD": " 60 "},
+			echobun.Config{DatabaseURI: "a://", SlowQuery: 200 * time.Millisecond, LeakThreshold: time.Minute},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,6 +104,8 @@ func TestConfigFromEnvErrors(t *testing.T) {
 	t.Setenv("APP_BINDS__auth", "a://u:s3cr3t@h")
 	t.Setenv("APP_BINDS__BROKEN", `{"url": "a://u:s3cr3t@h`)
 	t.Setenv("APP_BINDS__", "a://u:s3cr3t@h")
+	t.Setenv("APP_BINDS_LATE", "a://u:s3cr3t@h")
+	t.Setenv("APP_SLOW_QUERY", "s3cr3t")
 	t.Setenv("APP_ECHO", "s3cr3t")
 
 	cfg, err := echobun.ConfigFromEnv("APP")
@@ -101,11 +116,13 @@ func TestConfigFromEnvErrors(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		`/APP_ECHO: want true, false or "debug", not another string`,
+		`/APP_SLOW_QUERY: want a duration such as "90s" or "1h30m", or a number of seconds`,
 		`/APP_ENGINE_OPTIONS: want JSON: invalid character 'p' looking for beginning of value`,
 		`meta/APP_BINDS: want a URL or an object of options, not a number`,
 		`log/pool_sice: in APP_BINDS: unknown key: known are conn_max_idle_time, conn_max_lifetime, connect_timeout, echo, ` +
 			`log_statements, max_idle_conns, max_open_conns, max_overflow, on_connect, optional, pool_pre_ping, pool_recycle, ` +
 			`pool_size, pool_timeout, unmanaged, url`,
+		`/APP_BINDS_LATE: has one underscore before the bind key: write APP_BINDS__LATE`,
 		`/APP_BINDS__: has no bind key after the underscores: the default bind is APP_DATABASE_URI`,
 		`auth/unmanaged: in APP_BINDS__AUTH: want true or false, not a string`,
 		`broken/APP_BINDS__BROKEN: want JSON: unexpected end of JSON input`,

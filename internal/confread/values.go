@@ -269,6 +269,19 @@ func parseDuration(v any) (time.Duration, error) {
 	return d, nil
 }
 
+// Unquoted reads a string that holds a number as the number: a variable of an
+// environment has no other.
+func Unquoted[T any](read func(any) (T, error)) func(any) (T, error) {
+	return func(v any) (T, error) {
+		if s, ok := v.(string); ok {
+			if _, err := strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil {
+				v = json.Number(strings.TrimSpace(s))
+			}
+		}
+		return read(v)
+	}
+}
+
 // unquoted makes a number of a string that holds one, as SQLAlchemy does for
 // the options of its pool.
 func unquoted(v any) any {
