@@ -69,7 +69,7 @@ func (b *bench) ask(ctx context.Context, v *verdict, pkg, program, file string) 
 		}
 	}
 	for _, short := range []bool{true, false} {
-		if b.quick && !short {
+		if b.quick && !short && pkg == "." {
 			break
 		}
 		if err := b.judge(ctx, v, pkg, testRun{program: program, short: short}); err != nil || v.by != "" {

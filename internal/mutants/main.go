@@ -15,8 +15,8 @@
 // it. Tests of the mutant's package are run first: those in files of its file's
 // name, those without servers, then all; for a package below the root, those of
 // the root package after them.
-// With -quick all but the first of these with servers are left out: what survives
-// then is worth a run without it.
+// With -quick the root package's tests with servers are left out, but for the
+// first of these: what survives then is worth a run without it.
 // Survivors are no failure of the command: the report names them, and a
 // person decides for each whether it is equivalent or wants a test.
 //
@@ -48,7 +48,7 @@ func main() {
 	defer stop()
 	n := flag.Int("n", 60, "how many mutants")
 	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "which ones")
-	quick := flag.Bool("quick", false, "leave out the tests with servers, but for those of the file")
+	quick := flag.Bool("quick", false, "leave out the root package's tests with servers, but for those of the file")
 	flag.Parse()
 	if err := run(ctx, ".", flag.Args(), options{*n, *seed, *quick}, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
