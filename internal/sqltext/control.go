@@ -70,7 +70,7 @@ func isPlain(query string) bool {
 // ending judges a statement by its first word, and by what follows that.
 func ending(first string, rest sqlwords.Scanner) Ending {
 	switch {
-	case rest.Quoted():
+	case rest.Quoted(), rest.Dialect == sqlwords.MySQL && inExpression(rest):
 		return None
 	case controls(first, rest):
 		return Controls
@@ -80,11 +80,28 @@ func ending(first string, rest sqlwords.Scanner) Ending {
 	return None
 }
 
+// inExpression reports whether a word is a name in an expression, as in CASE ...
+// THEN start ELSE commit END, or that of a label, by what follows it.
+func inExpression(rest sqlwords.Scanner) bool {
+	next := rest.Next()
+	switch {
+	case next == "" || rest.Quoted():
+		return false
+	case len(next) == 1:
+		return strings.Contains("=<>+-*/%|&^!,.:)", next)
+	}
+	return sqlwords.Is(next, "else", "end", "when", "then", "is", "in", "like", "between", "as")
+}
+
 // controls reports whether a statement begins or ends a transaction.
 func controls(first string, rest sqlwords.Scanner) bool {
 	switch {
-	case sqlwords.Is(first, "start", "commit", "end", "abort", "xa"):
+	case sqlwords.Is(first, "commit", "end", "abort"):
 		return true
+	case sqlwords.Is(first, "start"):
+		return rest.Dialect != sqlwords.MySQL || sqlwords.Is(rest.Peek(), "transaction", "slave", "replica", "all", "group_replication")
+	case sqlwords.Is(first, "xa"):
+		return !sqlwords.Is(rest.Peek(), "recover")
 	case sqlwords.Is(first, "begin"):
 		return rest.Dialect != sqlwords.MySQL || !sqlwords.Is(rest.Peek(), "not") // NOT ATOMIC: a compound statement.
 	case sqlwords.Is(first, "prepare"):
@@ -118,7 +135,8 @@ func endingInMySQL(first string, rest sqlwords.Scanner) Ending {
 	return None
 }
 
-// commitsImplicitly reports whether MySQL and MariaDB commit before such a statement.
+// commitsImplicitly reports whether MySQL or MariaDB commits before such a
+// statement. Some do only if they succeed, and some on one of the two.
 func commitsImplicitly(first string, rest sqlwords.Scanner) bool {
 	second := rest.Next()
 	switch {
@@ -127,36 +145,53 @@ func commitsImplicitly(first string, rest sqlwords.Scanner) bool {
 			rest.Next()
 			second = rest.Next()
 		}
-		return !sqlwords.Is(second, "temporary", "prepare")
+		if sqlwords.Is(second, "temporary") {
+			return sqlwords.Is(first, "create") && sqlwords.Is(rest.Next(), "sequence")
+		}
+		return !sqlwords.Is(second, "prepare")
 	case sqlwords.Is(first, "alter", "truncate", "rename", "lock", "grant", "revoke", "optimize", "repair", "check", "flush",
-		"install", "uninstall", "cache", "change", "stop", "reset", "backup"):
+		"install", "uninstall", "cache", "change", "stop", "backup"):
 		return true
 	case sqlwords.Is(first, "analyze"):
 		if sqlwords.Is(second, "no_write_to_binlog", "local") {
 			second = rest.Next()
 		}
+		return sqlwords.Is(second, "table", "tables")
+	case sqlwords.Is(first, "load"):
+		return sqlwords.Is(second, "index")
+	case sqlwords.Is(first, "import"):
 		return sqlwords.Is(second, "table")
+	case sqlwords.Is(first, "reset"):
+		return !sqlwords.Is(second, "persist")
 	case sqlwords.Is(first, "set"):
-		return sqlwords.Is(second, "password")
+		return sqlwords.Is(second, "password") || sqlwords.Is(second, "default") && sqlwords.Is(rest.Next(), "role")
 	}
 	return false
 }
 
-// switchesAutocommitOn reports whether a SET does, which commits if it was off.
+// switchesAutocommitOn reports whether a SET does so for its session, which
+// commits if it was off.
 func switchesAutocommitOn(rest sqlwords.Scanner) bool {
-	for word := rest.Next(); word != "" && word != ";"; word = rest.Next() {
-		if !sqlwords.Is(word, "autocommit") {
-			continue
-		}
-		value := rest.Next()
-		for value == ":" || value == "=" {
-			value = rest.Next()
-		}
-		if !sqlwords.Is(value, "0", "off", "false") {
+	var before, last string
+	for word := rest.Next(); word != "" && word != ";"; before, last, word = last, word, rest.Next() {
+		switch {
+		case !sqlwords.Is(word, "autocommit"):
+		case last == "@" && before != "@": // A variable of the user's.
+		case sqlwords.Is(last, "global", "persist", "persist_only"), last == "." && sqlwords.Is(before, "global", "persist", "persist_only"):
+		case assignsOn(rest):
 			return true
 		}
 	}
 	return false
+}
+
+// assignsOn reports whether what comes next assigns something that may be on.
+func assignsOn(rest sqlwords.Scanner) bool {
+	sign := rest.Next()
+	if sign == ":" {
+		sign = rest.Next()
+	}
+	return sign == "=" && !sqlwords.Is(rest.Next(), "0", "off", "false")
 }
 
 // IsCompound reports whether a statement is one of MariaDB's that have others

@@ -31,7 +31,8 @@ func TestEndingOf(t *testing.T) {
 			"SET @a = 1, @@session.autocommit := ON", "SET STATEMENT max_statement_time = 1 FOR COMMIT", "XA START 'x'",
 			"BEGIN NOT ATOMIC INSERT INTO t VALUES (1); COMMIT; START TRANSACTION; END",
 			"BEGIN NOT ATOMIC IF 1 THEN ROLLBACK; END IF; END", "IF 1 THEN COMMIT; END IF", "a: BEGIN NOT ATOMIC COMMIT; END",
-			"BEGIN NOT ATOMIC SET @a = 1; END; COMMIT",
+			"BEGIN NOT ATOMIC SET @a = 1; END; COMMIT", "SET @old = @@autocommit, autocommit = 1", "SET GLOBAL autocommit = 0, autocommit = ON",
+			"SET @@autocommit = DEFAULT", "SET LOCAL autocommit = @old", "BEGIN NOT ATOMIC IF 1 THEN COMMIT AND CHAIN; END IF; END", "START SLAVE",
 		},
 		"sqlite": {
 			"END", "SELECT 1; END TRANSACTION", "/* /* */ COMMIT; BEGIN /* */", "SELECT [;]; COMMIT",
@@ -47,6 +48,8 @@ func TestEndingOf(t *testing.T) {
 	for _, text := range []string{
 		"CREATE TABLE a (id int)", "SELECT 1; DROP TABLE a", "ALTER TABLE a COMMENT 'x'", "ANALYZE LOCAL TABLE a", "SET PASSWORD = 'x'",
 		"OPTIMIZE TABLE a", "CREATE OR REPLACE TABLE a (id int)", "BEGIN NOT ATOMIC TRUNCATE a; END", "SELECT 1; /*! DROP TABLE a */",
+		"LOAD INDEX INTO CACHE a", "IMPORT TABLE FROM 'a'", "SET DEFAULT ROLE r TO u", "CREATE TEMPORARY SEQUENCE s", "RESET MASTER",
+		"BEGIN NOT ATOMIC CASE 1 WHEN 1 THEN FLUSH TABLES; END CASE; END", "IF 1 THEN SELECT 1; ELSE TRUNCATE a; END IF",
 	} {
 		_, how := sqltext.EndingOf(sqlwords.MySQL, text)
 		require.Equal(t, sqltext.Commits, how, text)
@@ -70,6 +73,10 @@ func TestEndingOfOthers(t *testing.T) {
 			"CREATE TEMPORARY TABLE a (id int)", "CREATE OR REPLACE TEMPORARY TABLE a (id int)", "DROP PREPARE p", "ANALYZE SELECT 1",
 			"BEGIN NOT ATOMIC SET @a = 1; BEGIN SET @b = 1; END; END", "SET autocommit = 0", "SET @a = 1", "SELECT 'a\\'; COMMIT; -- '",
 			"SET STATEMENT max_statement_time = 1 FOR SELECT 1", "SELECT `; COMMIT`", "CALL p()", "SELECT 1; CALL p()",
+			"SET @autocommit = 1", "SET @a = @@autocommit", "SET GLOBAL autocommit = 1", "SET @@global.autocommit = 1", "SET PERSIST autocommit = 1", "XA RECOVER",
+			"RESET PERSIST", "LOAD DATA INFILE 'a' INTO TABLE b", "commit: BEGIN NOT ATOMIC SELECT 1; END",
+			"BEGIN NOT ATOMIC SELECT CASE WHEN 1 THEN start ELSE commit END FROM t; END", "BEGIN NOT ATOMIC SELECT CASE a WHEN 1 THEN rollback + 1 ELSE (stop) END; END",
+			"IF 1 THEN SELECT CASE WHEN 1 THEN flush WHEN 2 THEN reset.a ELSE `commit` END FROM t; END IF",
 		},
 		"sqlite": {
 			"CREATE TRIGGER a AFTER INSERT ON t BEGIN UPDATE t SET n = 1; DELETE FROM t; END", "CREATE TABLE a (id int); DROP TABLE a",
