@@ -27,3 +27,6 @@ var LeavesState = leavesState
 
 // WithExponents is withExponents.
 func WithExponents(query string) string { return withExponents(query) }
+
+// IsUnclear is isUnclear.
+var IsUnclear = isUnclear

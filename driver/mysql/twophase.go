@@ -17,7 +17,7 @@ import (
 const (
 	errNotSupported  = 1235 // Of a statement; Galera refuses XA with it.
 	errNoSuchXA      = 1397
-	errXARecover     = 1401 // No right to list what is prepared.
+	errXAFatal       = 1401 // Of a COMMIT, that it went wrong; of XA RECOVER, that there is no right to list.
 	errAccessDenied  = 1227
 	errXARollback    = 1402
 	errXARollbackOut = 1613 // It took too long.
@@ -51,7 +51,7 @@ func refusal(err error) (string, error) {
 	switch server.Number {
 	case errNotSupported:
 		return "its server refuses XA, as Galera does", nil
-	case errXARecover, errAccessDenied:
+	case errXAFatal, errAccessDenied:
 		return "its user has no right to XA RECOVER: grant XA_RECOVER_ADMIN", nil
 	}
 	return "", err

@@ -112,6 +112,9 @@ func (t *xaTx) Commit() error {
 			t.conn.prepared = t.xid
 		}
 		return nil
+	case isUnclear(err):
+		t.conn.broken = true
+		return wire.OutcomeUnknown(err)
 	case errors.As(err, &refused):
 		return errors.Join(err, t.Rollback())
 	case ended:
@@ -165,8 +168,15 @@ func (c *conn) finishXA(ctx context.Context, statement, xid string) error {
 	case errors.As(err, &refused) && (refused.Number == errNoSuchXA || refused.Number == errXARollback):
 		// The second one is of a branch that had written nothing.
 		return fmt.Errorf("%w: %w", driver.ErrNotPrepared, err)
-	case errors.As(err, &refused):
-		return err
+	case errors.As(err, &refused) && !isUnclear(err):
+		return err // Of the connection, say, which is in another transaction: this one is still prepared.
 	}
 	return wire.OutcomeUnknown(errors.Join(ctx.Err(), err))
+}
+
+// isUnclear reports whether the server says that a commit went wrong when it had
+// begun: a part of it may be done.
+func isUnclear(err error) bool {
+	var refused *gomysql.MySQLError
+	return errors.As(err, &refused) && refused.Number == errXAFatal
 }

@@ -3,6 +3,7 @@ package pgx
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -54,9 +55,12 @@ type canceller struct {
 	done chan struct{} // Closed when the request is.
 
 	// Written before done is closed, read after it.
-	sent      time.Time // When the last request was sent.
-	hits      int       // How many statements it may hit yet.
-	uncertain bool      // It may still hit a later statement.
+	sent time.Time // When the last request was sent.
+	hits int       // How many statements it may hit yet.
+
+	// Somebody may want to send a statement while the rows of the one before are
+	// open, and asks.
+	uncertain atomic.Bool // It may still hit a later statement, or the connection is closed.
 
 	hit  time.Time // When the server last told of a statement that the request has hit.
 	line int32     // Of the server's source, which that came from; zero if there was none.
@@ -91,15 +95,28 @@ func (c *canceller) cancel(ctx context.Context, deadline time.Time) {
 	err := c.pgc.CancelRequest(ctx)
 	c.sent, c.hits = time.Now(), cancelHits
 	if err != nil || ctx.Err() != nil {
-		c.uncertain = true
+		c.uncertain.Store(true)
 	}
 	select {
 	case <-c.over:
 	case <-ctx.Done():
-		// Whoever reads does not come back, from a Scan that has panicked say:
-		// the server must not keep the locks of its transaction for that.
-		closeSocket(c.pgc.Conn())
+		c.leaveReader()
 	}
+}
+
+// leaveReader closes the connection. Whoever reads does not come back, from a Scan
+// that has panicked say: the server must not keep the locks of its transaction
+// for that. If they come back all the same they may find the rest of the reply
+// in memory, and pgx will not have noticed that the connection is gone: so that
+// is said before it is.
+func (c *canceller) leaveReader() {
+	select {
+	case <-c.over: // Both at a time: there is nobody to wait for.
+		return
+	default:
+	}
+	c.uncertain.Store(true)
+	closeSocket(c.pgc.Conn())
 }
 
 // HandleUnwatchAfterCancel is called when a statement whose context has ended

@@ -201,7 +201,7 @@ func (c *conn) ready(ctx context.Context) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}
-	if c.canceller.uncertain {
+	if c.canceller.uncertain.Load() {
 		c.kill(ctx)
 	}
 	switch {
@@ -252,7 +252,7 @@ func (c *conn) ResetSession(ctx context.Context) error {
 func (c *conn) IsValid() bool { return c.usable() && c.stateless() }
 
 func (c *conn) usable() bool {
-	return !c.pgc.IsClosed() && !c.pgc.IsBusy() && !c.inTx() && !c.canceller.uncertain && c.conforming()
+	return !c.pgc.IsClosed() && !c.pgc.IsBusy() && !c.inTx() && !c.canceller.uncertain.Load() && c.conforming()
 }
 
 // kill closes the connection at once, whether ctx has ended or not.

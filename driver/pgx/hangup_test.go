@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
 
+	"github.com/echobun/echobun/driver"
 	"github.com/echobun/echobun/internal/cutproxy"
 	"github.com/echobun/echobun/internal/wire"
 )
@@ -41,6 +43,69 @@ func TestReaderThatDoesNotComeBack(t *testing.T) {
 	require.False(t, rows.Next())
 	require.ErrorIs(t, rows.Err(), context.DeadlineExceeded)
 	_ = tx.Rollback()
+}
+
+// TestReaderThatComesBackLate finds the rest of the rows in memory, though their
+// connection was closed meanwhile. Nobody else gets that.
+func TestReaderThatComesBackLate(t *testing.T) {
+	t.Parallel()
+	_, db, _ := proxied(t, "")
+	db.SetMaxOpenConns(1)
+	read := func(db bun.IDB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		rows, err := db.QueryContext(ctx, "SELECT generate_series(1, 3)")
+		require.NoError(t, err)
+		defer rows.Close()
+		require.True(t, rows.Next())
+		slow := make(slowScanner)
+		go func() { <-slow; cancel() }()
+		require.NoError(t, rows.Scan(slow))
+	}
+	read(db)
+	exec(t, db, "INSERT INTO writes (n) VALUES (1)")
+
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	exec(t, tx, "INSERT INTO writes (n) VALUES (2)")
+	read(tx)
+	require.Equal(t, driver.DoomsTx|driver.Unavailable, pgxDriver(t).Classify(tx.Commit()), "the server rolls back")
+	require.Equal(t, 1, count(t, db, "writes"))
+}
+
+// A slowScanner takes its time, from when it says so.
+type slowScanner chan struct{}
+
+func (s slowScanner) Scan(any) error {
+	close(s)
+	time.Sleep(500 * time.Millisecond)
+	return nil
+}
+
+// TestBusyWhileTheReaderIsAway sends statements in a transaction whose rows are
+// being read, from before their context ends until the connection is closed.
+func TestBusyWhileTheReaderIsAway(t *testing.T) {
+	t.Parallel()
+	_, db, _ := proxied(t, "")
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	rows, err := tx.QueryContext(ctx, "SELECT generate_series(1, 3)")
+	require.NoError(t, err)
+	defer rows.Close()
+	require.True(t, rows.Next())
+	slow, back := make(slowScanner), make(chan struct{})
+	go func() { defer close(back); _ = rows.Scan(slow) }()
+	<-slow
+	cancel()
+	for start := time.Now(); time.Since(start) < 400*time.Millisecond; time.Sleep(time.Millisecond) {
+		_, err := tx.ExecContext(t.Context(), "INSERT INTO writes (n) VALUES (1)")
+		require.Error(t, err)
+	}
+	<-back
+	_ = rows.Close()
+	require.Error(t, tx.Commit())
+	require.Zero(t, count(t, db, "writes"))
 }
 
 // TestHungConnectionIsClosed has nothing answer in a transaction. The server

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -14,10 +15,15 @@ import (
 
 const (
 	codeUndefinedObject       = "42704"
-	codeNotInState            = "55000" // Of a COMMIT PREPARED: somebody else is at it.
+	codeNotInState            = "55000" // Of a COMMIT PREPARED: another session is at it.
 	codeInsufficientPrivilege = "42501"
 
-	maxID        = 128
+	maxID = 128
+	// busyLimit is how long a transaction that another session is at is tried
+	// again, unless the context ends: it may not get through with it.
+	busyLimit = 500 * time.Millisecond
+	busyPause = 10 * time.Millisecond
+
 	idCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-~@"
 )
 
@@ -66,12 +72,38 @@ func finishPrepared(ctx context.Context, bc bun.Conn, statement, id string) erro
 	if err != nil {
 		return err
 	}
-	_, err = bc.ExecContext(ctx, statement+quoted)
-	if pgErr := serverError(err); pgErr != nil && pgErr.Code == codeInsufficientPrivilege {
-		err = finishAsOwner(ctx, bc, statement, quoted)
+	err = finishNow(ctx, bc, statement, quoted)
+	for start := time.Now(); isBusy(err) && time.Since(start) < busyLimit; {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", errAtIt, err)
+		case <-time.After(busyPause):
+		}
+		err = finishNow(ctx, bc, statement, quoted)
 	}
-	if pgErr := serverError(err); pgErr != nil && (pgErr.Code == codeUndefinedObject || pgErr.Code == codeNotInState) {
+	if isBusy(err) {
+		return fmt.Errorf("%w: %w", errAtIt, err)
+	}
+	if pgErr := serverError(err); pgErr != nil && pgErr.Code == codeUndefinedObject {
 		return fmt.Errorf("%w: %w", driver.ErrNotPrepared, err)
+	}
+	return err
+}
+
+// errAtIt is no [driver.ErrNotPrepared]: the other session may fail, and leave
+// the transaction prepared.
+var errAtIt = errors.New("pgx: another session is about to finish the prepared transaction")
+
+func isBusy(err error) bool {
+	pgErr := serverError(err)
+	return pgErr != nil && pgErr.Code == codeNotInState
+}
+
+// finishNow finishes a transaction, whoever has prepared it.
+func finishNow(ctx context.Context, bc bun.Conn, statement, quoted string) error {
+	_, err := bc.ExecContext(ctx, statement+quoted)
+	if pgErr := serverError(err); pgErr != nil && pgErr.Code == codeInsufficientPrivilege {
+		return finishAsOwner(ctx, bc, statement, quoted)
 	}
 	return err
 }

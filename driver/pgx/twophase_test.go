@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	jackc "github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -278,4 +279,49 @@ func TestPrepareBadIDs(t *testing.T) {
 	require.NoError(t, beginBranch(t, connOf(t, beside), longest).Commit())
 	require.Equal(t, []string{longest}, prepared(t, beside))
 	finish(t, beside, longest, driver.TwoPhase.RollbackPrepared)
+}
+
+// TestPreparedIsBusy has one session wait for a standby in the middle of its
+// COMMIT PREPARED. Whether it will get through is not known to the other.
+func TestPreparedIsBusy(t *testing.T) {
+	t.Parallel()
+	s := dbtest.StartPostgres(t, "max_prepared_transactions = 5")
+	db := writesTable(t, s)
+	conn, id := connOf(t, db), newID()
+	require.NoError(t, beginBranch(t, conn, id).Commit())
+	exec(t, db, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	exec(t, db, "SELECT pg_reload_conf()")
+	require.Eventually(t, func() bool {
+		var names string
+		require.NoError(t, db.NewRaw("SHOW synchronous_standby_names").Scan(t.Context(), &names))
+		return names == "nobody"
+	}, 5*time.Second, 5*time.Millisecond)
+
+	commit := make(chan error, 1)
+	go func() { commit <- twoPhase(t).CommitPrepared(t.Context(), conn, id) }()
+	require.Eventually(t, func() bool {
+		waiting, err := db.NewSelect().Table("pg_stat_activity").Where("wait_event = 'SyncRep'").Count(t.Context())
+		require.NoError(t, err)
+		return waiting == 1
+	}, 5*time.Second, 5*time.Millisecond)
+	other := connOf(t, db)
+	for _, limit := range []time.Duration{100 * time.Millisecond, 10 * time.Second} {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		start := time.Now()
+		err := twoPhase(t).RollbackPrepared(ctx, other, id)
+		cancel()
+		require.Error(t, err)
+		if limit > time.Second {
+			require.ErrorContains(t, err, "another session")
+		}
+		require.NotErrorIs(t, err, driver.ErrNotPrepared)
+		require.Less(t, time.Since(start), 2*time.Second)
+	}
+
+	rollback := make(chan error, 1)
+	go func() { rollback <- twoPhase(t).RollbackPrepared(t.Context(), other, id) }()
+	exec(t, db, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") // It need not wait any more.
+	require.NoError(t, <-commit)
+	require.ErrorIs(t, <-rollback, driver.ErrNotPrepared)
+	require.Equal(t, 1, count(t, db, "writes"))
 }

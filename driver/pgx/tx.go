@@ -168,7 +168,7 @@ func (t *tx) Rollback() error {
 
 // gone says that the connection, and with it the transaction, has ended.
 func (t *tx) gone() error {
-	if t.conn.canceller.uncertain {
+	if t.conn.canceller.uncertain.Load() {
 		t.conn.kill(context.Background())
 	}
 	if t.conn.pgc.IsClosed() {
