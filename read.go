@@ -9,12 +9,12 @@ import (
 	"github.com/echobun/echobun/internal/reads"
 )
 
-// A reading is the connection of one SELECT: it knows the builder that sends
-// through it, and so what the caller's model is.
+// A reading is the connection of one SELECT: it knows the builder that it was
+// made for, and so what the caller's model is. Its clones send through it too,
+// at the same time as it may be; so it does not change.
 type reading struct {
-	h     *handle
-	q     *bun.SelectQuery
-	first string // Its own statement; those of its relations come after it.
+	h *handle
+	q *bun.SelectQuery
 }
 
 var _ bun.IConn = (*reading)(nil)
@@ -38,19 +38,13 @@ func (r *reading) ExecContext(ctx context.Context, query string, args ...any) (s
 
 // QueryContext runs finished SQL.
 func (r *reading) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if r.first == "" {
-		r.first = query
-	}
-	if r.first != query {
+	f := reads.FreshFor(r.q, query)
+	if f == nil {
 		return (*sender)(r.h).QueryContext(ctx, query, args...)
 	}
-	if f := reads.FreshFor(r.q); f != nil {
-		ctx = context.WithValue(ctx, freshKey{}, f)
-	}
-	undo := reads.Clear(r.q)
-	rows, err := (*sender)(r.h).QueryContext(ctx, query, args...)
-	if err != nil && undo != nil {
-		undo()
+	rows, err := (*sender)(r.h).QueryContext(context.WithValue(ctx, freshKey{}, f), query, args...)
+	if err == nil && !r.h.e.owned { // Its connections do not say when a row comes.
+		f.Begin()
 	}
 	return rows, err
 }
@@ -63,7 +57,7 @@ func (r *reading) QueryRowContext(ctx context.Context, query string, args ...any
 // freshKey is the context key of the [reads.Fresh] of a statement.
 type freshKey struct{}
 
-// begin is called when the first row is asked for.
+// begin is called when the first row is there.
 func (r *rows) begin() {
 	r.fresh.Begin()
 	r.fresh = nil

@@ -60,12 +60,12 @@ func (c *conn) newRows(query string, inner driver.Rows) *rows {
 func (r *rows) Columns() []string { return r.inner.Columns() }
 
 func (r *rows) Next(dest []driver.Value) error {
-	if r.fresh != nil {
-		r.begin()
-	}
 	err := r.read(dest)
 	r.c.watch.Gives()
 	if err == nil {
+		if r.fresh != nil {
+			r.begin()
+		}
 		r.last = dest
 		if r.columns != nil {
 			convert(r.columns, dest)

@@ -6,56 +6,98 @@
 package reads
 
 import (
+	"bytes"
 	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"unsafe"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 )
 
-// A Fresh has Bun read into new elements of a slice.
-type Fresh struct{ slice reflect.Value }
-
-// FreshFor returns what has the rows of q read into new elements of its model,
-// or nil if that has none that Bun would use again.
-func FreshFor(q *bun.SelectQuery) *Fresh {
-	v, _, ok := model(q)
-	if !ok || v.Kind() != reflect.Slice || v.Cap() == 0 || v.Type().Elem().Kind() == reflect.Interface {
-		return nil
-	}
-	return &Fresh{v}
+// A Fresh has Bun read into a model as if that were new.
+type Fresh struct {
+	slice     reflect.Value // Whose elements are new ones; or
+	relations []reflect.Value
 }
 
-// Begin is called when the first row is asked for. If Bun reads into the slice
-// and nowhere else, it has cut it.
+// FreshFor returns what makes the model new that the finished statement query of
+// q, or of a clone of it, is read into. It returns nil if there is nothing to do.
+func FreshFor(q *bun.SelectQuery, query string) *Fresh {
+	v, m, ok := model(q)
+	if !ok {
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		if v.Cap() > 0 && v.Type().Elem().Kind() != reflect.Interface && reads(m, query) {
+			return &Fresh{slice: v}
+		}
+	case reflect.Struct:
+		if len(set(v, m)) > 0 && reads(m, query) {
+			if v, m, ok = model(sender(q)); ok && v.Kind() == reflect.Struct {
+				return &Fresh{relations: set(v, m)}
+			}
+		}
+	}
+	return nil
+}
+
+// Begin is called when the first row is there. If Bun reads into the slice and
+// nowhere else, it has cut it. A struct's relations are emptied: Bun appends to
+// them, and leaves those that the row has none of.
 func (f *Fresh) Begin() {
-	if f.slice.Len() == 0 {
+	if f.slice.IsValid() && f.slice.Len() == 0 {
 		f.slice.Set(f.slice.Slice3(0, 0, 0))
 	}
+	for _, rel := range f.relations {
+		rel.SetZero()
+	}
 }
 
-// Clear empties the relations of a struct that q reads, where they point to
-// something. It returns what undoes that, or nil if there was nothing to do.
-func Clear(q *bun.SelectQuery) (undo func()) {
-	v, m, ok := model(q)
-	if !ok || v.Kind() != reflect.Struct || len(m.Table().Relations) == 0 {
-		return nil
-	}
-	was := reflect.Value{}
+// set returns the relations of a struct that its model reads and that point to
+// something.
+func set(v reflect.Value, m bun.TableModel) (found []reflect.Value) {
 	for _, rel := range m.Table().Relations {
 		f := rel.Field.Value(v)
-		if k := f.Kind(); k != reflect.Pointer && k != reflect.Slice || f.IsNil() || !joined(m, rel) {
-			continue
+		if k := f.Kind(); (k == reflect.Pointer || k == reflect.Slice) && !f.IsNil() && joined(m, rel) {
+			found = append(found, f)
 		}
-		if !was.IsValid() {
-			was = reflect.New(v.Type()).Elem()
-			was.Set(v)
+	}
+	return found
+}
+
+// reads reports whether a statement may be one that reads a model, and none for
+// a relation of it, which has a table of its own.
+func reads(m bun.TableModel, query string) bool {
+	_, from, _ := strings.Cut(query, " FROM ")
+	if strings.HasPrefix(from, string(m.Table().SQLNameForSelects)) {
+		return true
+	}
+	for _, rel := range m.Table().Relations {
+		if strings.HasPrefix(from, string(rel.JoinTable.SQLNameForSelects)) {
+			return false
 		}
-		f.SetZero()
 	}
-	if !was.IsValid() {
-		return nil
+	return true
+}
+
+// sender returns the builder that sends a statement through what was made for
+// q: that itself, or a clone, which may have another model. Bun does not tell,
+// so the stack has to. It is looked at only for a struct that is read again.
+func sender(q *bun.SelectQuery) *bun.SelectQuery {
+	var buf [8 << 10]byte
+	stack := buf[:runtime.Stack(buf[:], false)]
+	_, args, _ := bytes.Cut(stack, []byte("bun.(*baseQuery).scan("))
+	first, _, _ := bytes.Cut(args, []byte(","))
+	at, err := strconv.ParseUint(string(first), 0, 64)
+	if err != nil || at == 0 { // As where it ends with a question mark: it may be of something else.
+		return q
 	}
-	return func() { v.Set(was) }
+	p := uintptr(at)
+	return *(**bun.SelectQuery)(unsafe.Pointer(&p)) // A builder begins with its baseQuery.
 }
 
 // model returns the value of q's model, a struct or a slice of structs.
