@@ -15,6 +15,7 @@ import (
 	"github.com/uptrace/bun/dialect/mysqldialect"
 	"github.com/uptrace/bun/schema"
 
+	"github.com/echobun/echobun/internal/literal"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -104,7 +105,7 @@ func (d *dialect) AppendString(b []byte, s string) []byte {
 	case strings.ContainsAny(s, "\\\x00"):
 		return appendHex(append(b, introducer...), s)
 	}
-	return appendQuoted(b, s)
+	return literal.AppendString(b, s)
 }
 
 // AppendJSON appends JSON text as a string literal.
@@ -118,20 +119,6 @@ func appendHex(b []byte, s string) []byte {
 	b = append(b, "X'"...)
 	b = hex.AppendEncode(b, []byte(s))
 	return append(b, '\'')
-}
-
-func appendQuoted(b []byte, s string) []byte {
-	b = append(b, '\'')
-	for {
-		i := strings.IndexByte(s, '\'')
-		if i < 0 {
-			b = append(b, s...)
-			return append(b, '\'')
-		}
-		b = append(b, s[:i+1]...)
-		b = append(b, '\'')
-		s = s[i+1:]
-	}
 }
 
 const (

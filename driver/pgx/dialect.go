@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/schema"
 
+	"github.com/echobun/echobun/internal/literal"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -46,12 +47,13 @@ func (d *dialect) ObserveTables(observe func(*schema.Table)) { d.registry.Observ
 func (d *dialect) RenewTables(build func(*schema.Tables) bool) { d.registry.RenewTables(build) }
 
 // AppendString appends a string as it is, or refuses it. Bun's own replaces
-// bytes that are not UTF-8.
+// bytes that are not UTF-8. A connection takes statements only while the quote
+// is the one character that has a meaning in a literal.
 func (*dialect) AppendString(b []byte, s string) []byte {
 	if err := unfit(s); err != nil {
 		return bundialect.AppendError(b, err)
 	}
-	return appendLiteral(b, s)
+	return literal.AppendString(b, s)
 }
 
 // unfit returns why PostgreSQL has no such text.
@@ -65,22 +67,6 @@ func unfit(s string) error {
 	return nil
 }
 
-// appendLiteral appends a string literal. A connection takes statements only
-// while the quote is the one character that has a meaning in it.
-func appendLiteral(b []byte, s string) []byte {
-	b = append(b, '\'')
-	for {
-		i := strings.IndexByte(s, '\'')
-		if i < 0 {
-			b = append(b, s...)
-			return append(b, '\'')
-		}
-		b = append(b, s[:i+1]...)
-		b = append(b, '\'')
-		s = s[i+1:]
-	}
-}
-
 // AppendJSON appends JSON as it is, or refuses it. Bun's own leaves NUL bytes
 // out and doubles the backslash of \u0000, which makes another text of it.
 // What the server takes for a NUL it refuses itself, in jsonb.
@@ -91,7 +77,7 @@ func (d *dialect) AppendJSON(b, json []byte) []byte {
 	case !utf8.Valid(json):
 		return bundialect.AppendError(b, errUTF8)
 	}
-	return appendLiteral(b, string(json))
+	return literal.AppendString(b, json)
 }
 
 // AppendBytes appends bytes as what they are. Bun's own are hexadecimal digits
@@ -103,7 +89,7 @@ func (*dialect) AppendBytes(b, bs []byte) []byte {
 	case bs == nil:
 		return bundialect.AppendNull(b)
 	case isPlain(bs):
-		return appendLiteral(b, string(bs))
+		return literal.AppendString(b, bs)
 	}
 	b = append(b, `'\x`...)
 	b = hex.AppendEncode(b, bs)

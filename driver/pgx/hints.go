@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/echobun/echobun/internal/urlhints"
 )
 
 // Hints that several parameters share.
@@ -13,13 +15,10 @@ const (
 	hintTLS       = "use sslmode, such as sslmode=verify-full"
 	hintOwnTLS    = "use sslrootcert, sslcert and sslkey, or EngineOptions.TLS"
 	hintSchema    = "use search_path"
-	hintPool      = "use EngineOptions: MaxOpenConns, MaxIdleConns, ConnMaxLifetime and PoolTimeout"
 	hintEncoding  = "leave it out: strings are UTF-8"
 	hintBouncer   = "leave it out: it works behind pgbouncer as it is"
-	hintVersion   = "leave it out: the server says which version it is"
 	hintPrepared  = "leave it out: statements are not prepared; default_query_exec_mode decides"
 	hintRuntime   = "write each of them as a parameter of its own"
-	hintNothing   = "leave it out: it has no meaning here"
 	hintAppName   = "use application_name"
 	hintConnect   = "use connect_timeout, in seconds, or EngineOptions.ConnectTimeout"
 	hintStatement = "use statement_timeout, in milliseconds, or a context"
@@ -28,29 +27,23 @@ const (
 // foreign are parameters of other drivers' URLs, by what to write instead.
 // Pgx would send them to the server as settings of the session, and nobody
 // would know before the first connection.
-var foreign = map[string]string{
+var foreign = urlhints.With(hintTLS, hintOwnTLS, map[string]string{
 	// Prisma.
 	"pgbouncer":            hintBouncer,
 	"schema":               hintSchema,
-	"connection_limit":     hintPool,
-	"pool_timeout":         hintPool,
-	"sslaccept":            hintTLS,
-	"sslidentity":          hintOwnTLS,
 	"socket_timeout":       hintStatement,
 	"statement_cache_size": hintPrepared,
 
 	// Doctrine.
-	"serverVersion":  hintVersion,
-	"server_version": hintVersion,
 	"charset":        hintEncoding,
-	"default_dbname": "it belongs behind the / of the URL",
+	"default_dbname": urlhints.BehindPath,
 	"encoding":       hintEncoding,
 
 	// SQLAlchemy, asyncpg and psycopg.
 	"prepared_statement_cache_size": hintPrepared,
 	"prepared_statement_name_func":  hintPrepared,
 	"prepare_threshold":             hintPrepared,
-	"async_fallback":                hintNothing,
+	"async_fallback":                urlhints.Nothing,
 	"use_native_unicode":            hintEncoding,
 	"server_settings":               hintRuntime,
 	"command_timeout":               hintStatement,
@@ -66,56 +59,39 @@ var foreign = map[string]string{
 	"socketTimeout":                 hintStatement,
 	"prepareThreshold":              hintPrepared,
 	"preparedStatementCacheQueries": hintPrepared,
-	"stringtype":                    hintNothing,
-	"reWriteBatchedInserts":         hintNothing,
+	"stringtype":                    urlhints.Nothing,
+	"reWriteBatchedInserts":         urlhints.Nothing,
 	"targetServerType":              "use target_session_attrs",
 	"sslfactory":                    hintOwnTLS,
 	"readOnly":                      "use default_transaction_read_only=on",
 
 	// Rails, Node and Django.
-	"pool":                     hintPool,
-	"pool_size":                hintPool,
-	"pool_recycle":             hintPool,
-	"pool_max_conns":           hintPool,
-	"pool_min_conns":           hintPool,
-	"pool_max_conn_lifetime":   hintPool,
-	"pool_max_conn_idle_time":  hintPool,
-	"pool_health_check_period": hintPool,
-	"max":                      hintPool,
+	"pool_max_conns":           urlhints.Pool,
+	"pool_min_conns":           urlhints.Pool,
+	"pool_max_conn_lifetime":   urlhints.Pool,
+	"pool_max_conn_idle_time":  urlhints.Pool,
+	"pool_health_check_period": urlhints.Pool,
+	"max":                      urlhints.Pool,
 	"schema_search_path":       hintSchema,
 	"variables":                hintRuntime,
 	"prepared_statements":      hintPrepared,
-	"reconnect":                hintNothing,
-	"uselibpqcompat":           hintNothing,
-	"conn_max_age":             hintPool,
+	"reconnect":                urlhints.Nothing,
+	"uselibpqcompat":           urlhints.Nothing,
+	"conn_max_age":             urlhints.Pool,
 
 	// MySQL.
-	"ssl-mode":          hintTLS,
-	"ssl_mode":          hintTLS,
-	"sslMode":           hintTLS,
-	"useSSL":            hintTLS,
-	"use_ssl":           hintTLS,
 	"requiressl":        hintTLS,
-	"requireSSL":        hintTLS,
 	"tls":               hintTLS,
-	"ssl_ca":            hintOwnTLS,
-	"ssl_cert":          hintOwnTLS,
-	"ssl_key":           hintOwnTLS,
-	"ssl-ca":            hintOwnTLS,
-	"ssl-cert":          hintOwnTLS,
-	"ssl-key":           hintOwnTLS,
-	"sslca":             hintOwnTLS,
 	"unix_socket":       "use host=/directory",
 	"socket":            "use host=/directory",
-	"parseTime":         hintNothing,
+	"parseTime":         urlhints.Nothing,
 	"loc":               "use timezone",
 	"time_zone":         "use timezone",
-	"collation":         hintNothing,
-	"sql_mode":          hintNothing,
-	"multiStatements":   hintNothing,
+	"collation":         urlhints.Nothing,
+	"sql_mode":          urlhints.Nothing,
+	"multiStatements":   urlhints.Nothing,
 	"characterEncoding": hintEncoding,
-	"username":          "it belongs before the @ of the URL",
-}
+})
 
 // isSetting reports whether name may be one of PostgreSQL's, for which case
 // makes no difference. But for three of them, words that are joined without an

@@ -8,12 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	bundialect "github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
 	"github.com/uptrace/bun/schema"
 
+	"github.com/echobun/echobun/internal/literal"
 	"github.com/echobun/echobun/internal/wire"
 )
 
@@ -60,22 +60,19 @@ func (*dialect) AppendJSON(b, json []byte) []byte {
 	case looksLikeNumber(json) && !sameNumber(string(json)):
 		return bundialect.AppendError(b, errJSONDigits)
 	}
-	return appendLiteral(b, json)
+	return literal.AppendString(b, json)
 }
 
 // AppendString appends a string as it is. Bun's own refuses a NUL, and
 // replaces bytes that are not UTF-8.
-func (d *dialect) AppendString(b []byte, s string) []byte {
-	switch {
-	case strings.IndexByte(s, 0) >= 0:
+func (*dialect) AppendString(b []byte, s string) []byte {
+	if strings.IndexByte(s, 0) >= 0 {
 		// SQLite would not read the statement past it.
 		b = append(b, "CAST(x'"...)
 		b = hex.AppendEncode(b, []byte(s))
 		return append(b, "' AS TEXT)"...)
-	case utf8.ValidString(s):
-		return d.Dialect.AppendString(b, s)
 	}
-	return appendLiteral(b, []byte(s))
+	return literal.AppendString(b, s)
 }
 
 // AppendUint64 appends an integer that SQLite has. A larger one it would store
@@ -110,17 +107,4 @@ func timeFormat(at time.Time) string {
 		return dayFormat
 	}
 	return momentFormat
-}
-
-// appendLiteral appends a string literal. The quote is the only character
-// that has a meaning in it.
-func appendLiteral(b, text []byte) []byte {
-	b = append(b, '\'')
-	for _, c := range text {
-		if c == '\'' {
-			b = append(b, '\'')
-		}
-		b = append(b, c)
-	}
-	return append(b, '\'')
 }
