@@ -54,6 +54,17 @@ func TestKeysWithoutReturning(t *testing.T) {
 	_, err = db.NewInsert().Model(&changed).On("DUPLICATE KEY UPDATE").Returning("NULL").Exec(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []int64{0, 0}, keys(changed))
+
+	// As many rows as were sent, of which one was there, and is as it was.
+	same := []keyword{{Name: "old", Rank: 7}, {Name: "i", Rank: 1}}
+	_, err = db.NewInsert().Model(&same).On("duplicate key\nupdate `rank` = VALUES(`rank`)").Returning("NULL").Exec(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []int64{0, 0}, keys(same))
+
+	quoting := []keyword{{Name: " ON DUPLICATE KEY "}, {Name: "j"}}
+	_, err = db.NewInsert().Model(&quoting).Returning("NULL").Exec(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []int64{keyOf(ctx, t, db, " ON DUPLICATE KEY "), keyOf(ctx, t, db, "j")}, keys(quoting))
 }
 
 func TestRowsOfDefaults(t *testing.T) {

@@ -93,3 +93,30 @@ func TestRowsOfAStatementWithoutRows(t *testing.T) {
 		}
 	})
 }
+
+// A RETURNING that the caller has written is as good as Bun's, however it is
+// written; the word in quotes or in a comment is none.
+func TestRowsOfAReturningByHand(t *testing.T) {
+	t.Parallel()
+	withBooks(t, func(ctx context.Context, t *testing.T, db *echobun.Session, name dialect.Name) {
+		upsert := "CONFLICT (title) DO UPDATE SET pages = 5 "
+		if name == dialect.MySQL {
+			upsert = "DUPLICATE KEY UPDATE pages = 5 "
+		}
+		emma := func() *bun.InsertQuery {
+			return db.NewInsert().Model(&book{Title: "Emma"}).Value("id", "5").Returning("NULL")
+		}
+		for _, returning := range []string{"RETURNING pages", "returning pages", "/* why */ Returning\npages", "\n\treturning\tpages"} {
+			var pages int
+			require.NoError(t, emma().On(upsert+returning).Scan(ctx, &pages), "%q", returning)
+			require.Equal(t, 5, pages)
+		}
+		for _, none := range []string{"", "/* returning pages */", "-- RETURNING pages\n", "-- x"} {
+			var modelErr *echobun.ModelError
+			require.ErrorAs(t, emma().On(upsert+none).Scan(ctx, new(int)), &modelErr, "%q", none)
+		}
+		var modelErr *echobun.ModelError
+		quoted := emma().On(upsert[:len(upsert)-2]+"length(?) + 1", " RETURNING ").Scan(ctx, new(int))
+		require.ErrorAs(t, quoted, &modelErr)
+	})
+}

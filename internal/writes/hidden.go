@@ -9,7 +9,7 @@ import (
 
 // A hidden says where one of Bun's builders keeps what it does not tell. A
 // field that is not there any more is as one that is empty.
-type hidden struct{ conn, returning, returns, where, filter, order, limit, flags, columns, values, with []int }
+type hidden struct{ conn, returning, returns, where, filter, order, limit, flags, columns, values, with, on []int }
 
 var (
 	ofInsert = hide(reflect.TypeFor[bun.InsertQuery]())
@@ -34,6 +34,7 @@ func hide(t reflect.Type) hidden {
 		columns:   at("columns"),
 		values:    at("modelValues"),
 		with:      at("with"),
+		on:        at("on"),
 	}
 }
 
@@ -97,6 +98,12 @@ func returning(q reflect.Value, h hidden) []string {
 		return nil
 	}
 	return asked
+}
+
+// upserts reports whether an INSERT says what becomes of rows that are there.
+func upserts(q bun.Query) bool {
+	v, h, _ := parts(q)
+	return h.on != nil && v.FieldByIndex(h.on).FieldByName("Query").String() != ""
 }
 
 // Bun's flags of a DELETE: it is to be none of the soft kind, and it may be

@@ -22,6 +22,7 @@ func TestBuildersHaveTheirParts(t *testing.T) {
 		require.NotNil(t, h.columns, name)
 	}
 	require.NotNil(t, ofInsert.values)
+	require.NotNil(t, ofInsert.on)
 	require.NotNil(t, ofDelete.where)
 	require.NotNil(t, ofDelete.order)
 	require.NotNil(t, ofDelete.limit)

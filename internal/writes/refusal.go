@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/feature"
 	"github.com/uptrace/bun/schema"
 
 	"github.com/echobun/echobun/internal/sqltext"
+	"github.com/echobun/echobun/internal/sqlwords"
 )
 
 // refusal returns why the statement must not be sent: because Bun has left
@@ -73,7 +75,7 @@ func onlyKey(q bun.Query, t *schema.Table, asked []string) bool {
 // that they have sent through a builder from q.
 func isOwn(q bun.Query, text string, soft bool) bool {
 	op := sqltext.Operation(text)
-	if strings.Contains(text, " RETURNING ") {
+	if returnsByHand(q, text) {
 		return false
 	}
 	switch q.(type) {
@@ -83,4 +85,26 @@ func isOwn(q bun.Query, text string, soft bool) bool {
 		return op == "DELETE" && !soft || op == "UPDATE" && soft
 	}
 	return op == "UPDATE"
+}
+
+// returnsByHand reports whether a text has a RETURNING that Bun knows nothing of:
+// the caller has written one into On or Set, in any way that the database takes.
+func returnsByHand(q bun.Query, text string) bool {
+	b, ok := q.(Builder)
+	if !ok {
+		return false
+	}
+	s := sqlwords.Postgres.Scan(text)
+	switch b.DB().Dialect().Name() {
+	case dialect.MySQL:
+		s = sqlwords.MySQL.Scan(text)
+	case dialect.SQLite:
+		s = sqlwords.SQLite.Scan(text)
+	}
+	for word := s.Next(); word != ""; word = s.Next() {
+		if !s.Quoted() && sqlwords.Is(word, "returning") {
+			return true
+		}
+	}
+	return false
 }

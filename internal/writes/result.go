@@ -3,7 +3,6 @@ package writes
 import (
 	"database/sql"
 	"reflect"
-	"strings"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/feature"
@@ -26,7 +25,7 @@ func Counts(q Builder) bool {
 func Result(q Builder, text string, res sql.Result, step int64) sql.Result {
 	insert, ok := q.(*bun.InsertQuery)
 	t, s, _ := slice(q)
-	if !ok || counted(t.PKs[0], elements(s), text, res, step) || !owns(insert, text) {
+	if !ok || counted(q, t.PKs[0], elements(s), res, step) || !owns(insert, text) {
 		return res
 	}
 	return keyless{res}
@@ -34,12 +33,12 @@ func Result(q Builder, text string, res sql.Result, step int64) sql.Result {
 
 // counted reports whether the database has given a key to each of rows, one
 // after the other.
-func counted(pk *schema.Field, rows []reflect.Value, text string, res sql.Result, step int64) bool {
+func counted(q Builder, pk *schema.Field, rows []reflect.Value, res sql.Result, step int64) bool {
 	if len(rows) == 1 {
 		return true // The key is this row's, also if it was there before.
 	}
 	n, err := res.RowsAffected()
-	if err != nil || step != 1 || n != int64(len(rows)) || strings.Contains(text, " ON DUPLICATE KEY ") {
+	if err != nil || step != 1 || n != int64(len(rows)) || upserts(q) {
 		return false
 	}
 	for _, row := range rows {
