@@ -50,23 +50,30 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return c.opened(ctx, func(ctx context.Context) (driver.Conn, error) { return c.open(ctx) })
 }
 
-// open opens a connection to the database.
+// open opens a connection to the database. It is closed again if not all of
+// OnConnect returns: a statement may call functions of the application's.
 func (c *connector) open(ctx context.Context) (*conn, error) {
 	era := c.e.era.Load() // One that begins meanwhile may be for this connection's server.
 	inner, err := c.connect(ctx)
 	if err != nil {
 		return nil, c.unanswered(opConnect, outOfTime(ctx, err))
 	}
+	returned := false
+	defer func() {
+		if !returned {
+			_ = inner.Close()
+		}
+	}()
 	dc := newConn(c.e, inner)
 	dc.era = era
 	ctx = wire.WithOwnSession(ctx)
 	for _, query := range c.opts.OnConnect {
 		if err := dc.prepareSession(ctx, query); err != nil {
-			_ = inner.Close()
 			return nil, c.unanswered(opOnConnect+operation(query), err)
 		}
 	}
 	c.e.contact.answered()
+	returned = true
 	return dc, nil
 }
 

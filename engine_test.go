@@ -284,6 +284,25 @@ func TestOnConnectFails(t *testing.T) {
 	}
 }
 
+// A statement of OnConnect may call code of the application's, as SQLite's do.
+func TestOnConnectThatLeaves(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"plain", "skips", "full"} {
+		for _, query := range []string{"PANIC", "GOEXIT", "FAIL"} {
+			t.Run(kind+query, func(t *testing.T) {
+				t.Parallel()
+				x, _ := fakeExtension(t, kind, echobun.EngineOptions{OnConnect: []string{"ONE", query}})
+				ctx, s := newSession(t, x)
+				for range 3 {
+					require.Error(t, inTime(t, func() error { return ran(s.NewRaw("SELECT 1").Exec(ctx)) }))
+				}
+				require.Zero(t, x.Engine().Stats().OpenConnections)
+				require.Zero(t, fakeOpen(t.Name()), "the driver's are closed")
+			})
+		}
+	}
+}
+
 // On real databases OnConnect sets what holds for the connection.
 func TestOnConnectOnServers(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,16 +37,24 @@ func init() { driver.Register("fakedb", fakeDB{}) } //nolint:gochecknoinits // A
 // fakeLog has what the fake database was asked for, by the name of the
 // database in the URL.
 var fakeLog = struct {
-	sync.Mutex // Protects calls.
+	sync.Mutex // Protects what follows.
 
 	calls map[string][]string
-}{calls: make(map[string][]string)}
+	open  map[string]int // Connections.
+}{calls: make(map[string][]string), open: make(map[string]int)}
 
 // fakeCalls returns what the fake database of that name was asked for.
 func fakeCalls(name string) []string {
 	fakeLog.Lock()
 	defer fakeLog.Unlock()
 	return append([]string{}, fakeLog.calls[name]...)
+}
+
+// fakeOpen returns how many connections of that fake database are open.
+func fakeOpen(name string) int {
+	fakeLog.Lock()
+	defer fakeLog.Unlock()
+	return fakeLog.open[name]
 }
 
 func (fakeDB) Dialect() schema.Dialect { return sqlitedialect.New() }
@@ -79,9 +88,11 @@ func (c *fakeConnector) Driver() sqldriver.Driver { return nil }
 
 func (c *fakeConnector) Connect(context.Context) (sqldriver.Conn, error) {
 	plain := &plainConn{c}
-	switch c.kind {
-	case "refuses":
+	if c.kind == "refuses" {
 		return nil, errors.Join(c.log("connect", ""), &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	}
+	c.count(1)
+	switch c.kind {
 	case "plain":
 		return plain, nil
 	case "skips":
@@ -90,13 +101,26 @@ func (c *fakeConnector) Connect(context.Context) (sqldriver.Conn, error) {
 	return &fullConn{plain}, nil
 }
 
-// log notes a call, and fails it if FAIL is in its statement.
+// count counts the connections that are open.
+func (c *fakeConnector) count(n int) {
+	fakeLog.Lock()
+	defer fakeLog.Unlock()
+	fakeLog.open[c.name] += n
+}
+
+// log notes a call, and fails it if FAIL is in its statement. With PANIC or
+// GOEXIT it does that.
 func (c *fakeConnector) log(call, statement string) error {
 	fakeLog.Lock()
 	defer fakeLog.Unlock()
 	fakeLog.calls[c.name] = append(fakeLog.calls[c.name], call+" "+statement)
-	if strings.Contains(statement, "FAIL") {
+	switch {
+	case strings.Contains(statement, "FAIL"):
 		return errFakeStatement
+	case strings.Contains(statement, "PANIC"):
+		panic(errFakeStatement)
+	case strings.Contains(statement, "GOEXIT"):
+		runtime.Goexit()
 	}
 	return nil
 }
@@ -104,7 +128,7 @@ func (c *fakeConnector) log(call, statement string) error {
 // plainConn can what every [driver.Conn] has to, and no more.
 type plainConn struct{ *fakeConnector }
 
-func (c *plainConn) Close() error { return nil }
+func (c *plainConn) Close() error { c.count(-1); return nil }
 
 func (c *plainConn) Begin() (sqldriver.Tx, error) { return &fakeTx{c}, c.log("begin", "") }
 

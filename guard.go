@@ -3,7 +3,6 @@ package echobun
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -13,8 +12,6 @@ import (
 // This file is for code of the user's that panics, or ends its goroutine, where
 // database/sql does not expect it: it would leave a connection that nobody
 // gives back, a pool without the goroutine that opens connections, or no process.
-
-var errGoexit = errors.New("code of the application's ended the goroutine (runtime.Goexit) in the middle of it")
 
 // opened is what open answers. Credentials, the callbacks of a TLS
 // configuration and log handlers run in it, and database/sql calls it from
@@ -27,7 +24,7 @@ func (c *connector) opened(ctx context.Context, open func(context.Context) (driv
 			if p := recover(); p != nil {
 				err = c.unanswered(opConnect, wire.Panicked("what opens a connection", nil)) // Its value may be a secret.
 			} else if !returned {
-				err = c.unanswered(opConnect, errGoexit)
+				err = c.unanswered(opConnect, wire.ErrGoexit)
 			}
 		}()
 		dc, err = open(ctx)

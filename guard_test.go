@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,6 +139,64 @@ func TestScannersThatPanic(t *testing.T) {
 	})
 }
 
+// A quitter ends the goroutine that reads it, as an assertion does that fails.
+type quitter struct{ Text string }
+
+func (*quitter) Scan(src any) error {
+	if src != nil {
+		runtime.Goexit()
+	}
+	return nil
+}
+
+type quitting struct {
+	bun.BaseModel `bun:"table:tickings"`
+
+	ID  int64   `bun:",pk,autoincrement"`
+	Bad quitter `bun:"type:varchar(20),nullzero"`
+}
+
+// ends runs what ends its goroutine, and waits for that.
+func ends(t *testing.T, run func() error) {
+	t.Helper()
+	require.NoError(t, inTime(t, func() error {
+		ended, returned := make(chan struct{}), false
+		go func() {
+			defer close(ended)
+			_ = run()
+			returned = true
+		}()
+		<-ended
+		if returned {
+			return errTick
+		}
+		return nil
+	}), "it returns")
+}
+
+// TestScannersThatLeave: the end of a goroutine leaves the lock locked as a
+// panic does, and nothing can make an error of it.
+func TestScannersThatLeave(t *testing.T) {
+	t.Parallel()
+	withTicks(t, func(ctx context.Context, t *testing.T, x *echobun.Extension, db *echobun.Session) {
+		read := func(db bun.IDB) error {
+			return db.NewSelect().Model(new([]quitting)).Column("id", "bad").Scan(ctx)
+		}
+		for _, through := range waysIn(ctx, t, x, db) {
+			ends(t, func() error { return through(read) })
+			requireFree(ctx, t, x, db)
+		}
+		if x.Engine().Dialect().Name() == dialect.MySQL {
+			return // It has no RETURNING for an UPDATE.
+		}
+		ends(t, func() error {
+			return db.Bind("").NewUpdate().Model(new(quitting)).ModelTableExpr("tickings AS quitting").
+				Set("bad = 'y'").Where("id = 1").Returning("bad").Scan(ctx)
+		})
+		requireFree(ctx, t, x, db)
+	})
+}
+
 func TestScannersThatPanicInIsolation(t *testing.T) {
 	t.Parallel()
 	withTicks(t, func(ctx context.Context, t *testing.T, x *echobun.Extension, db *echobun.Session) {
@@ -222,11 +281,13 @@ func TestArgumentsThatLeave(t *testing.T) {
 // opened, which database/sql does on a goroutine of its own.
 func TestConnectionsWhoeverLeaves(t *testing.T) {
 	t.Parallel()
-	for name, leave := range map[string]func(){"panic": func() { panic(errTick) }, "Goexit": runtime.Goexit} {
+	leaves := map[string]func(){"panic": func() { panic(errTick) }, "Goexit": runtime.Goexit}
+	for _, name := range []string{"MariaDB/panic", "MariaDB/Goexit", "PostgreSQL/panic", "PostgreSQL/Goexit"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			asked := 0
-			x := newExtension(t, echobun.Config{DatabaseURI: databases["MariaDB"](t), EngineOptions: echobun.EngineOptions{
+			kind, how, _ := strings.Cut(name, "/")
+			leave, asked := leaves[how], 0
+			x := newExtension(t, echobun.Config{DatabaseURI: databases[kind](t), EngineOptions: echobun.EngineOptions{
 				MaxOpenConns: 1,
 				Credentials: func(context.Context) (user, password string, err error) {
 					if asked++; asked <= 3 {

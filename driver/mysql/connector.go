@@ -83,7 +83,10 @@ func (c *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	}
 	f := serverFeatures(cn.hello.version)
 	c.features.Store(&f)
+	returned := false
+	defer closeUnless(&returned, &line{conn: cn.net})
 	c.warning.Check(c.settings.host, c.verified.Load(), "tls=true, or EngineOptions.TLS")
+	returned = true
 	return cn, nil
 }
 
@@ -159,12 +162,14 @@ func limit(ctx context.Context, d time.Duration) (context.Context, context.Cance
 }
 
 func (c *connector) open(ctx context.Context) (*conn, error) {
-	line := new(line)
+	line, returned := new(line), false
+	defer closeUnless(&returned, line)
 	raw, err := c.inner.Connect(context.WithValue(ctx, lineKey{}, line))
 	if c.credentials != nil && isRefusedLogin(err) {
 		// The password may have changed since it was asked for.
 		raw, err = c.inner.Connect(context.WithValue(ctx, lineKey{}, line))
 	}
+	returned = err != nil // Go-sql-driver has closed it.
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +178,7 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 		_ = raw.Close() // The first error is the one that matters.
 		return nil, err
 	}
+	returned = true
 	return cn, nil
 }
 
@@ -181,6 +187,7 @@ func (c *connector) open(ctx context.Context) (*conn, error) {
 func (c *connector) beforeConnect(ctx context.Context, cfg *gomysql.Config) (err error) {
 	cfg.ParseTime = false
 	c.verified.Store(verifies(cfg.TLS) && !cfg.AllowFallbackToPlaintext)
+	cfg.TLS = wire.GuardedTLS(cfg.TLS)
 	if c.credentials != nil {
 		cfg.User, cfg.Passwd, err = c.credentials.Ask(ctx, 0) // Ctx has the limit already.
 	}
@@ -212,4 +219,13 @@ func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	var err error
 	l.conn, err = new(net.Dialer).DialContext(ctx, network, addr)
 	return l.conn, err
+}
+
+// closeUnless is deferred where code of the application's runs between the
+// opening of a connection and its end: the callbacks of a TLS configuration, a
+// logger. Nobody else would close it if that panics, or ends its goroutine.
+func closeUnless(returned *bool, l *line) {
+	if !*returned && l.conn != nil {
+		_ = l.conn.Close()
+	}
 }

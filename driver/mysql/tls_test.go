@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -164,4 +165,31 @@ func outward(tb testing.TB) string {
 	}
 	dbtest.Skip(tb, "needs a network address that is not a loopback one")
 	return ""
+}
+
+// What leaves in the middle of a connection being made, with a panic or
+// without, leaves no socket open.
+func TestTLSCallbacksThatLeave(t *testing.T) {
+	t.Parallel()
+	server, pool := startTLS(t)
+	for name, leave := range map[string]func(){"panic": func() { panic("a bug") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			config := &tls.Config{RootCAs: pool, VerifyConnection: func(tls.ConnectionState) error { leave(); return nil }}
+			co, err := ours(t).Connector(parse(t, server.URL()), driver.Options{TLS: config})
+			require.NoError(t, err)
+			left := make(chan struct{})
+			go func() {
+				defer close(left)
+				defer func() { _ = recover() }()
+				_, _ = co.Connect(t.Context())
+			}()
+			<-left
+			db := open(t, parse(t, server.URL()), driver.Options{})
+			require.Eventually(t, func() bool {
+				var n int
+				err := db.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'unauthenticated user'").Scan(&n)
+				return err == nil && n == 0
+			}, 3*time.Second, 20*time.Millisecond, "the server would wait for 10 s")
+		})
+	}
 }

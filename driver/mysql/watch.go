@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 const (
@@ -119,7 +121,7 @@ func (k *killer) kill(ctx context.Context, c *conn) <-chan struct{} {
 		select {
 		case k.slots <- struct{}{}:
 			defer func() { <-k.slots }()
-			if err := k.send(ctx, c); err != nil {
+			if err := wire.Apart("a TLS configuration", func() error { return k.send(ctx, c) }); err != nil {
 				c.connector.settings.cfg.Logger.Print("statement could not be stopped: ", err)
 			}
 		case <-ctx.Done():
@@ -131,24 +133,27 @@ func (k *killer) kill(ctx context.Context, c *conn) <-chan struct{} {
 // send goes to the address that c is connected to. Another server may answer
 // there nevertheless, behind a load balancer, where the same id is a stranger's.
 func (k *killer) send(ctx context.Context, c *conn) (err error) {
-	raw, err := k.inner.Connect(context.WithValue(ctx, lineKey{}, &line{to: c.net.RemoteAddr()}))
+	side, returned := &line{to: c.net.RemoteAddr()}, false
+	defer closeUnless(&returned, side)
+	raw, err := k.inner.Connect(context.WithValue(ctx, lineKey{}, side))
+	returned = true
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, raw.Close()) }()
 
-	side, ok := raw.(innerConn)
+	on, ok := raw.(innerConn)
 	if !ok {
 		return fmt.Errorf("go-sql-driver's %T is not what it was", raw)
 	}
-	server, err := queryText(ctx, side, serverQuery)
+	server, err := queryText(ctx, on, serverQuery)
 	if err != nil {
 		return err
 	}
 	if server != c.hello.server {
 		return fmt.Errorf("%s is another server now", c.net.RemoteAddr())
 	}
-	_, err = side.ExecContext(ctx, "KILL QUERY "+strconv.FormatUint(c.hello.id, 10), nil)
+	_, err = on.ExecContext(ctx, "KILL QUERY "+strconv.FormatUint(c.hello.id, 10), nil)
 	return err
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 const (
@@ -90,9 +92,11 @@ func (c *canceller) cancel(ctx context.Context, deadline time.Time) {
 		return
 	case <-grace.C:
 	}
-	ctx, stop := context.WithDeadline(wanted(ctx), deadline)
+	l := new(line)
+	ctx, stop := context.WithDeadline(wanted(ctx, l), deadline)
 	defer stop()
-	err := c.pgc.CancelRequest(ctx)
+	err := wire.Apart("what cancels a statement", func() error { return c.pgc.CancelRequest(ctx) })
+	l.close()
 	c.sent, c.hits = time.Now(), cancelHits
 	if err != nil || ctx.Err() != nil {
 		c.uncertain.Store(true)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/echobun/echobun/driver"
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // settings are libpq's keywords and their values, as a URL gives them. The
@@ -57,7 +58,7 @@ func newConfig(u *driver.URL, o driver.Options) (*jackc.ConnConfig, error) {
 	}
 	limitLookup(cfg)
 	if o.TLS != nil {
-		setTLS(cfg, o.TLS)
+		setTLS(cfg, wire.GuardedTLS(o.TLS))
 	}
 	cfg.DialFunc = hurried(cfg.DialFunc)
 	cfg.BuildContextWatcherHandler = newCanceller

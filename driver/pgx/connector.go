@@ -92,9 +92,22 @@ func (e *connectError) Error() string { return "pgx: " + e.cause.Error() }
 
 func (e *connectError) Unwrap() error { return e.cause }
 
-// dial makes one connection.
+// dial makes one connection. The callbacks of a TLS configuration and the logger
+// are the application's: if one panics, or ends its goroutine, nobody else
+// closes the socket.
 func (c *connector) dial(ctx context.Context) (*conn, error) {
-	ctx = wanted(ctx)
+	l, returned := new(line), false
+	defer func() {
+		if !returned {
+			l.close()
+		}
+	}()
+	conn, err := c.build(wanted(ctx, l))
+	returned = true
+	return conn, err
+}
+
+func (c *connector) build(ctx context.Context) (*conn, error) {
 	dc, err := c.std.Connect(ctx)
 	if c.asks && isRefusedLogin(err) {
 		dc, err = c.std.Connect(ctx) // The password may have changed since it was asked for.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/echobun/echobun/internal/wire"
 )
 
 const (
@@ -133,8 +135,12 @@ func (d *dialer) beginLocked(ctx context.Context) {
 	d.dials[t] = struct{}{}
 	d.running.Go(func() {
 		defer cancel()
-		c, err := d.dial(ctx)
-		d.finish(ctx, t, dialed{conn: c, err: err})
+		var r dialed
+		r.err = wire.Apart("what opens a connection", func() (err error) {
+			r.conn, err = d.dial(ctx)
+			return err
+		})
+		d.finish(ctx, t, r)
 	})
 }
 

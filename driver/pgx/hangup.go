@@ -34,15 +34,27 @@ const lastRequest = time.Second
 // wantedKey marks the contexts of connections that somebody waits for.
 type wantedKey struct{}
 
-func wanted(ctx context.Context) context.Context {
-	return context.WithValue(ctx, wantedKey{}, true)
+// A line is the newest socket of a connection that is being made.
+type line struct{ socket net.Conn }
+
+func wanted(ctx context.Context, l *line) context.Context {
+	return context.WithValue(ctx, wantedKey{}, l)
+}
+
+// close closes the socket, if there is one.
+func (l *line) close() {
+	if l.socket != nil {
+		closeSocket(l.socket)
+	}
 }
 
 // hurried dials as dial does, and gives those that nobody waits for little time.
 func hurried(dial pgconn.DialFunc) pgconn.DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if ctx.Value(wantedKey{}) != nil {
-			return dial(ctx, network, addr)
+		if l, ok := ctx.Value(wantedKey{}).(*line); ok {
+			nc, err := dial(ctx, network, addr)
+			l.socket = nc
+			return nc, err
 		}
 		deadline := time.Now().Add(lastRequest)
 		ctx, cancel := context.WithDeadline(ctx, deadline)

@@ -38,6 +38,7 @@ type relay struct {
 	loseAt string
 
 	conns        atomic.Int64
+	gone         atomic.Int64 // Connections that have ended.
 	lost         atomic.Bool
 	cancels      atomic.Int64
 	ln           net.Listener
@@ -70,6 +71,7 @@ func (r *relay) accept() {
 }
 
 func (r *relay) serve(client net.Conn) {
+	defer r.gone.Add(1)
 	defer client.Close()
 	if !r.keep(client) {
 		return

@@ -18,7 +18,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,4 +158,35 @@ func TestOwnTLSIsNotOptional(t *testing.T) {
 	require.NoError(t, err)
 	err = openConnector(t, c).PingContext(t.Context())
 	require.ErrorContains(t, err, "server refused TLS connection")
+}
+
+// What leaves in the middle of a connection being made, with a panic or
+// without, takes neither the process nor later connections with it, and leaves
+// no socket open.
+func TestTLSCallbacksThatLeave(t *testing.T) {
+	t.Parallel()
+	s, _, pool := secureServer(t, "127.0.0.1")
+	for name, leave := range map[string]func(){"panic": func() { panic("a bug") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &relay{upstream: s.Addr()}
+			var calls atomic.Int64
+			co, err := connector(t, s.URLVia(r.start(t, "127.0.0.1")), "", driver.Options{TLS: &tls.Config{
+				RootCAs: pool,
+				VerifyConnection: func(tls.ConnectionState) error {
+					if calls.Add(1) <= 3 {
+						leave()
+					}
+					return nil
+				},
+			}})
+			require.NoError(t, err)
+			db := openConnector(t, co)
+			for range 3 {
+				require.Error(t, db.PingContext(t.Context()))
+			}
+			require.Eventually(t, func() bool { return r.gone.Load() == 3 }, waitFor, tick)
+			require.NoError(t, db.PingContext(t.Context()))
+		})
+	}
 }

@@ -87,15 +87,21 @@ func (n *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	if err != nil {
 		return nil, n.where.name(err)
 	}
+	end, returned := opened.Close, false
+	defer func() {
+		if !returned { // Also for a logger that panics, or functions of the application's.
+			_ = end()
+		}
+	}()
 	c, err := n.newConn(opened)
 	if err != nil {
-		_ = opened.Close()
 		return nil, err
 	}
+	end = c.Close
 	if err := c.setUp(ctx); err != nil {
-		_ = c.Close()
 		return nil, err
 	}
+	returned = true
 	return c, nil
 }
 
