@@ -16,7 +16,10 @@ import (
 
 // mapped reports whether rows go into maps, when Bun asks for the types of the
 // columns. It does so for maps alone, but others may, whose values have to stay
-// what their driver says; so it looks who asks.
+// what their driver says; so it looks who asks. Nothing else tells: a builder
+// gets its destination behind the connection's back, in Bun's own transactions
+// it has the same connection as the application, which may have a builder's rows
+// for itself (SelectQuery.Rows), and give rows of its own to Bun (DB.ScanRows).
 func mapped() bool {
 	var pcs [8]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 
 	"github.com/echobun/echobun"
@@ -145,6 +146,46 @@ func TestOtherRowsStayTheDrivers(t *testing.T) {
 		}
 		require.Equal(t, 70_000, whole)
 		require.True(t, kindsAt.Equal(at))
+	})
+}
+
+// What Bun reads into maps is converted, whoever had the rows, and else nothing is.
+func TestMapsThroughEveryDoor(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{everyKind}, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, s := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx))
+		row := kindsRow()
+		_, err := s.NewInsert().Table(everyKind).Model(&row).Exec(ctx)
+		require.NoError(t, err)
+		want := []map[string]any{{"flag": true, "price": "12.30"}}
+		read := func(db bun.IDB) error {
+			var rows, own []map[string]any
+			require.NoError(t, db.NewSelect().Table("kinds").Column("flag", "price").Scan(ctx, &rows))
+			require.Equal(t, want, rows)
+			mine, err := db.QueryContext(ctx, "SELECT flag, price FROM kinds")
+			require.NoError(t, err)
+			require.NoError(t, errors.Join(x.Engine().ScanRows(ctx, mine, &own), mine.Err(), mine.Close()))
+			require.Equal(t, want, own)
+
+			mine, err = db.NewSelect().Table("kinds").Column("flag").Rows(ctx)
+			require.NoError(t, err)
+			defer mine.Close()
+			_, err = mine.ColumnTypes()
+			require.NoError(t, err)
+			require.True(t, mine.Next())
+			var flag any
+			require.NoError(t, mine.Scan(&flag))
+			if x.Engine().Dialect().Name() == dialect.MySQL {
+				require.Equal(t, int64(1), flag)
+			}
+			return mine.Err()
+		}
+		require.NoError(t, read(s.Bind("")))
+		require.NoError(t, read(x.Engine()))
+		require.NoError(t, s.RunInTx(ctx, nil, func(_ context.Context, tx *echobun.Session) error { return read(tx.Bind("")) }))
+		require.NoError(t, x.Engine().RunInTx(ctx, nil, func(_ context.Context, tx bun.Tx) error { return read(tx) }))
 	})
 }
 
