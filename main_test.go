@@ -77,14 +77,26 @@ func threeDatabases(tb testing.TB) echobun.Config {
 // database in turn, as a subtest by the database's name.
 func perDatabase(t *testing.T, models []any, run func(t *testing.T, x *echobun.Extension)) {
 	t.Helper()
-	for name, url := range map[string]func(testing.TB) string{
-		"PostgreSQL": func(tb testing.TB) string { tb.Helper(); return dbtest.Postgres(tb).URL() },
-		"MariaDB":    func(tb testing.TB) string { tb.Helper(); return dbtest.MariaDB(tb).URL() },
-		"SQLite":     func(tb testing.TB) string { tb.Helper(); return sqliteURL(tb) },
-	} {
+	perDatabaseWith(t, echobun.Config{}, models, run)
+}
+
+// perDatabaseWith is perDatabase with more of a configuration.
+func perDatabaseWith(t *testing.T, cfg echobun.Config, models []any, run func(t *testing.T, x *echobun.Extension)) {
+	t.Helper()
+	for name, url := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(t, newExtension(t, echobun.Config{DatabaseURI: url(t)}, models...))
+			cfg := cfg
+			cfg.DatabaseURI = url(t)
+			run(t, newExtension(t, cfg, models...))
 		})
 	}
+}
+
+// newSchema is newSession for a database whose tables have been made.
+func newSchema(t *testing.T, x *echobun.Extension) (context.Context, *echobun.Session) {
+	t.Helper()
+	ctx, s := newSession(t, x)
+	require.NoError(t, x.CreateAll(ctx))
+	return ctx, s
 }

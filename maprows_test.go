@@ -63,8 +63,7 @@ func TestRowsAsMaps(t *testing.T) {
 	t.Parallel()
 	perDatabase(t, []any{everyKind}, func(t *testing.T, x *echobun.Extension) {
 		t.Helper()
-		ctx, s := newSession(t, x)
-		require.NoError(t, x.CreateAll(ctx))
+		ctx, s := newSchema(t, x)
 		want := []map[string]any{kindsRow(), kindsNulls()}
 		for _, row := range want {
 			_, err := s.NewInsert().Table(everyKind).Model(&row).Exec(ctx)
@@ -111,8 +110,7 @@ func TestReturnedRowsAsMaps(t *testing.T) {
 	t.Parallel()
 	perDatabase(t, []any{everyKind}, func(t *testing.T, x *echobun.Extension) {
 		t.Helper()
-		ctx, s := newSession(t, x)
-		require.NoError(t, x.CreateAll(ctx))
+		ctx, s := newSchema(t, x)
 		row, got := kindsRow(), map[string]any{}
 		require.NoError(t, s.NewInsert().Table(everyKind).Model(&row).Returning("*").Scan(ctx, &got))
 		require.Equal(t, kindsRow(), got)
@@ -125,8 +123,7 @@ func TestOtherRowsStayTheDrivers(t *testing.T) {
 	t.Parallel()
 	perDatabase(t, []any{everyKind}, func(t *testing.T, x *echobun.Extension) {
 		t.Helper()
-		ctx, s := newSession(t, x)
-		require.NoError(t, x.CreateAll(ctx))
+		ctx, s := newSchema(t, x)
 		row := kindsRow()
 		_, err := s.NewInsert().Table(everyKind).Model(&row).Exec(ctx)
 		require.NoError(t, err)

@@ -101,8 +101,7 @@ func TestReferencesAreEnforced(t *testing.T) {
 	parent, child := keyed("parent"), keyed("child", "parent")
 	perDatabase(t, []any{child, parent}, func(t *testing.T, x *echobun.Extension) {
 		t.Helper()
-		ctx, s := newSession(t, x)
-		require.NoError(t, x.CreateAll(ctx))
+		ctx, s := newSchema(t, x)
 		_, err := s.NewInsert().Table(child).Model(&map[string]any{"id": 1, "parent_id": 99}).Exec(ctx)
 		require.ErrorIs(t, err, echobun.ErrForeignKey)
 		require.Zero(t, catalogueOf(t, x.Engines(), "").count("child"))
@@ -155,8 +154,7 @@ func TestRelationsAsForeignKeys(t *testing.T) {
 						Binds:       echobun.Binds{"meta": {URL: sqliteURL(t)}},
 						ForeignKeys: tt.keys,
 					}, models...)
-					ctx, s := newSession(t, x)
-					require.NoError(t, x.CreateAll(ctx))
+					ctx, s := newSchema(t, x)
 					require.Equal(t, tt.want, catalogueOf(t, x.Engines(), "").foreignKeys("books"))
 					require.Empty(t, catalogueOf(t, x.Engines(), "meta").foreignKeys("editors"))
 
@@ -205,16 +203,12 @@ type (
 
 func TestCompositeForeignKeys(t *testing.T) {
 	t.Parallel()
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			x := newExtension(t, echobun.Config{DatabaseURI: url(t), ForeignKeys: true}, (*keyItem)(nil), (*keyOrder)(nil))
-			ctx, _ := newSession(t, x)
-			require.NoError(t, x.CreateAll(ctx))
-			require.Equal(t, []string{"shop,number > orders(shop,number)"}, catalogueOf(t, x.Engines(), "").foreignKeys("items"))
-			require.NoError(t, x.DropAll(ctx))
-		})
-	}
+	perDatabaseWith(t, echobun.Config{ForeignKeys: true}, []any{(*keyItem)(nil), (*keyOrder)(nil)}, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, _ := newSchema(t, x)
+		require.Equal(t, []string{"shop,number > orders(shop,number)"}, catalogueOf(t, x.Engines(), "").foreignKeys("items"))
+		require.NoError(t, x.DropAll(ctx))
+	})
 }
 
 func TestSchemaQualifiedTables(t *testing.T) {
@@ -317,30 +311,26 @@ func TestForeignKeysOfPrimaryKeys(t *testing.T) {
 	models := []any{
 		(*follower)(nil), (*member)(nil), (*seat)(nil), (*followUser)(nil), (*head)(nil), (*tail)(nil), (*whole)(nil), (*part)(nil),
 	}
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			x := newExtension(t, echobun.Config{DatabaseURI: url(t), ForeignKeys: true}, models...)
-			ctx, s := newSession(t, x)
-			require.NoError(t, x.CreateAll(ctx))
-			cat := catalogueOf(t, x.Engines(), "")
-			for table, want := range map[string][]string{
-				"followers": {"followee_id > users(id)", "follower_id > users(id)"},
-				"members":   {"user_id > users(id)"},
-				"seats":     {"user_name > users(name)"},
-				"heads":     {}, "tails": {}, "wholes": {},
-			} {
-				require.ElementsMatch(t, want, cat.foreignKeys(table), table)
-			}
-			for _, orphan := range []any{&follower{FollowerID: 98, FolloweeID: 99}, &member{UserID: 98}, &seat{UserName: "x"}} {
-				_, err := s.NewInsert().Model(orphan).Exec(ctx)
-				require.ErrorIs(t, err, echobun.ErrForeignKey, "%T", orphan)
-			}
-			require.NoError(t, x.DropAll(ctx))
+	perDatabaseWith(t, echobun.Config{ForeignKeys: true}, models, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, s := newSchema(t, x)
+		cat := catalogueOf(t, x.Engines(), "")
+		for table, want := range map[string][]string{
+			"followers": {"followee_id > users(id)", "follower_id > users(id)"},
+			"members":   {"user_id > users(id)"},
+			"seats":     {"user_name > users(name)"},
+			"heads":     {}, "tails": {}, "wholes": {},
+		} {
+			require.ElementsMatch(t, want, cat.foreignKeys(table), table)
+		}
+		for _, orphan := range []any{&follower{FollowerID: 98, FolloweeID: 99}, &member{UserID: 98}, &seat{UserName: "x"}} {
+			_, err := s.NewInsert().Model(orphan).Exec(ctx)
+			require.ErrorIs(t, err, echobun.ErrForeignKey, "%T", orphan)
+		}
+		require.NoError(t, x.DropAll(ctx))
 
-			// Bun's own CREATE TABLE knows of the table between as well.
-			q := x.Engine().NewCreateTable().Model((*follower)(nil)).WithForeignKeys()
-			require.Contains(t, q.String(), "FOREIGN KEY")
-		})
-	}
+		// Bun's own CREATE TABLE knows of the table between as well.
+		q := x.Engine().NewCreateTable().Model((*follower)(nil)).WithForeignKeys()
+		require.Contains(t, q.String(), "FOREIGN KEY")
+	})
 }

@@ -70,9 +70,7 @@ func TestTextsThatAreNumbers(t *testing.T) {
 // TestDocumentsThatAreNumbers are read as what they are from tables of others, too.
 func TestDocumentsThatAreNumbers(t *testing.T) {
 	t.Parallel()
-	_, file := newFile(t)
-	for _, url := range []string{"sqlite://", file} {
-		db := open(t, url)
+	for _, db := range memoryAndFile(t) {
 		run(t, db, "CREATE TABLE x (id INTEGER PRIMARY KEY, doc JSON, docb jsonb)")
 		run(t, db, "INSERT INTO x (doc, docb) VALUES ('1', '1.5'), (1e100, -2), ('1e400', 'true'), (NULL, x'31')")
 		type row struct {

@@ -56,6 +56,13 @@ func newFile(tb testing.TB) (path, url string) {
 	return path, "sqlite:///" + strings.ReplaceAll(path, "%", "%25")
 }
 
+// memoryAndFile opens a database in memory, and one in a file.
+func memoryAndFile(tb testing.TB) []*bun.DB {
+	tb.Helper()
+	_, file := newFile(tb)
+	return []*bun.DB{open(tb, "sqlite://"), open(tb, file)}
+}
+
 func run(tb testing.TB, db bun.IDB, query string) {
 	tb.Helper()
 	_, err := db.ExecContext(context.Background(), query)

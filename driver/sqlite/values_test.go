@@ -52,9 +52,7 @@ func TestTimes(t *testing.T) {
 
 func TestStringsWithNUL(t *testing.T) {
 	t.Parallel()
-	_, file := newFile(t)
-	for _, url := range []string{"sqlite://", file} {
-		db := open(t, url)
+	for _, db := range memoryAndFile(t) {
 		run(t, db, "CREATE TABLE x (id INTEGER, s TEXT)")
 		run(t, db, "INSERT INTO x VALUES (1, 'a'), (2, 'b')")
 
@@ -118,9 +116,7 @@ func TestJSON(t *testing.T) {
 
 func TestBlobs(t *testing.T) {
 	t.Parallel()
-	_, file := newFile(t)
-	for _, url := range []string{"sqlite://", file} {
-		db := open(t, url)
+	for _, db := range memoryAndFile(t) {
 		run(t, db, "CREATE TABLE x (id INTEGER PRIMARY KEY, b blob)")
 		run(t, db, "INSERT INTO x (b) VALUES (NULL), (x''), (x'00ff')")
 		var blobs [][]byte
@@ -232,9 +228,7 @@ func ran[T any](_ T, err error) error { return err }
 // A MAX or MIN of times is a time. Of texts it is a text, whatever that looks like.
 func TestExtremesOfTimes(t *testing.T) {
 	t.Parallel()
-	_, file := newFile(t)
-	for _, url := range []string{"sqlite://", file} {
-		db := open(t, url)
+	for _, db := range memoryAndFile(t) {
 		run(t, db, "CREATE TABLE x (id INTEGER PRIMARY KEY, at timestamp, day date, name text)")
 		at := time.Date(2024, 3, 31, 1, 2, 3, 456789000, time.UTC)
 		day := time.Date(2024, 3, 31, 0, 0, 0, 0, time.UTC)
