@@ -26,6 +26,7 @@ func TestWithExponents(t *testing.T) {
 		"SELECT `" + long + "`, t" + long:                   "",
 		"SELECT " + long + "e5, 1." + long + "E-5":          "",
 		"SELECT 0x" + long + ", " + long + "_a":             "",
+		"SELECT " + long + "a, " + long + "Z FROM t":        "", // Names that begin with digits.
 		"SELECT /* " + long + " */ 1 -- " + long:            "",
 		`SELECT 'a\', ` + long + `, '` + long + `'`:         "",
 		"SELECT " + strings.Repeat("1.2, ", 100) + "1":      "",

@@ -123,26 +123,22 @@ func finishAsOwner(ctx context.Context, bc bun.Conn, statement, quoted string) e
 
 // Prepared lists what is prepared in the connection's database.
 func (postgres) Prepared(ctx context.Context, conn bun.Conn) (ids []string, err error) {
-	rows, err := conn.QueryContext(ctx, "SELECT pg_is_in_recovery(), gid FROM (SELECT 1) AS always "+
-		"LEFT JOIN pg_prepared_xacts ON database = current_database()")
+	var found []struct {
+		Standby bool
+		GID     sql.NullString `bun:"gid"` // None is in a row of its own.
+	}
+	err = conn.NewRaw("SELECT pg_is_in_recovery() AS standby, gid FROM (SELECT 1) AS always "+
+		"LEFT JOIN pg_prepared_xacts ON database = current_database()").Scan(ctx, &found)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var (
-			standby bool
-			id      sql.NullString
-		)
-		if err := rows.Scan(&standby, &id); err != nil {
-			return nil, err
-		}
-		if standby {
+	for _, f := range found {
+		if f.Standby {
 			return nil, driver.ErrStandby
 		}
-		if id.Valid {
-			ids = append(ids, id.String)
+		if f.GID.Valid {
+			ids = append(ids, f.GID.String)
 		}
 	}
-	return ids, rows.Err()
+	return ids, nil
 }
