@@ -109,6 +109,11 @@ func (c *conn) answer(ctx context.Context, query string, inner sqldriver.Rows) (
 	r := c.newRows(query, inner)
 	fresh, _ := ctx.Value(freshKey{}).(*reads.Fresh)
 	known, _ := ctx.Value(replyKey{}).(*reply)
+	if known != nil {
+		c.watch.Begins(known.Context)
+	} else {
+		c.watch.Begins(ctx)
+	}
 	kind := c.kind(known, query)
 	if kind == sqltext.OfRead {
 		r.fresh = fresh

@@ -8,8 +8,9 @@
 // driver's is called on that way, neither by Go 1.25 nor by 1.27.
 //
 // So each connection has a [Watch], which it tells of the rows that it gives
-// out. If nobody has asked for more, nor closed them, for a while, the stacks
-// of all goroutines are looked at. They prove which rows are locked by nobody
+// out. If nobody has closed them, though their context has ended, or asked for
+// more for a while in a process of few goroutines, the stacks of all goroutines
+// are looked at. They prove which rows are locked by nobody
 // that lives; the lock is given back in the name of who has died, Close goes
 // on, and so does the panic, to whoever recovers it.
 package rowlock

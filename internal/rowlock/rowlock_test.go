@@ -38,7 +38,8 @@ func (n numbers) Begin() (driver.Tx, error)         { return n, nil }
 func (numbers) Commit() error                       { return nil }
 func (numbers) Rollback() error                     { return nil }
 func (n numbers) Close() error                      { n.watch.Stop(); return nil }
-func (n numbers) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+func (n numbers) QueryContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Rows, error) {
+	n.watch.Begins(ctx)
 	return &counted{numbers: n}, nil
 }
 
@@ -180,6 +181,28 @@ func TestPanicGoesOn(t *testing.T) {
 	requireFree(t, db)
 }
 
+// TestManyGoroutinesAreNotStopped has the end of a context be waited for where a
+// look would take long.
+func TestManyGoroutinesAreNotStopped(t *testing.T) { //nolint:paralleltest // It counts goroutines.
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 2 * rowlock.Few {
+		go func() { <-stop }()
+	}
+	db := open(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	inTime(t, func() {
+		defer func() {
+			if ctx.Err() == nil {
+				t.Error("it was looked at while its context had time")
+			}
+		}()
+		_ = db.QueryRowContext(ctx, "").Scan(scans(ways["panic"]))
+	})
+	requireFree(t, db)
+}
+
 // TestScansThatTakeTheirTime must not lose their lock: they give it back
 // themselves, and to give it back twice ends the process.
 func TestScansThatTakeTheirTime(t *testing.T) {
@@ -240,5 +263,6 @@ func TestWatchCostsNoAllocation(t *testing.T) { //nolint:paralleltest // Others 
 	w := new(rowlock.Watch)
 	defer w.Stop()
 	w.Gives()
-	require.Zero(t, testing.AllocsPerRun(1000, func() { w.Reads(); w.Gives(); w.Rests() }))
+	ctx := t.Context()
+	require.Zero(t, testing.AllocsPerRun(1000, func() { w.Begins(ctx); w.Reads(); w.Gives(); w.Rests() }))
 }

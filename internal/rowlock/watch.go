@@ -1,6 +1,8 @@
 package rowlock
 
 import (
+	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +12,13 @@ const (
 	// patience is how long rows may lie before they are looked at. Until then it
 	// doubles with each look, up to the longest.
 	patience, longest = 100 * time.Millisecond, 5 * time.Second
+
+	// few is how many goroutines a process has at most in which rows are looked at
+	// that only lie. All goroutines stand still for a look: a millisecond for a
+	// hundred of them, a second for ten thousand, which rows that are read slowly
+	// are not worth. Where there are more, the context has to have ended: then
+	// database/sql closes rows at once, unless something is in its way.
+	few = 200
 )
 
 // What is known of the rows of a connection.
@@ -26,10 +35,18 @@ type Watch struct {
 	state atomic.Uint32
 	armed atomic.Bool // The timer runs.
 
-	mu      sync.Mutex // Protects what follows.
+	mu      sync.Mutex      // Protects what follows.
+	ctx     context.Context //nolint:containedctx // Of the rows: they are to be closed at its end.
 	timer   *time.Timer
 	pause   time.Duration
 	stopped bool
+}
+
+// Begins says that there are rows, which database/sql closes when ctx ends.
+func (w *Watch) Begins(ctx context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx = ctx
 }
 
 // Reads says that the driver is asked for a row, which may take long: it need
@@ -47,7 +64,12 @@ func (w *Watch) Gives() {
 }
 
 // Rests says that there are no rows any more.
-func (w *Watch) Rests() { w.state.Store(idle) }
+func (w *Watch) Rests() {
+	w.state.Store(idle)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx = nil
+}
 
 // Stop is called when the connection is closed.
 func (w *Watch) Stop() {
@@ -105,15 +127,25 @@ func (w *Watch) look() {
 		}
 		return
 	case lying:
-		if Free() {
+		switch {
+		case !w.ended() && runtime.NumGoroutine() > few:
 			w.again(patience)
-		} else {
+		case Free():
+			w.again(patience)
+		default:
 			w.again(min(2*w.lastPause(), longest))
 		}
 		return
 	}
 	w.state.CompareAndSwap(given, lying)
 	w.again(patience)
+}
+
+// ended reports whether the rows should be closed by now.
+func (w *Watch) ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ctx != nil && w.ctx.Err() != nil
 }
 
 func (w *Watch) lastPause() time.Duration {

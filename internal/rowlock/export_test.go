@@ -1,0 +1,4 @@
+package rowlock
+
+// Few is few.
+const Few = few
