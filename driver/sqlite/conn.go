@@ -238,6 +238,9 @@ func (c *conn) leave(v verb, err error) error {
 		c.unlock() // It may only read on, which is no reason to keep others from writing.
 	}
 	c.upgrading = false
+	if v&lingers != 0 && err == nil && !c.n.where.memory {
+		c.wal = c.inWAL() // It may have been a PRAGMA journal_mode.
+	}
 	rolledBack, committed := c.rolledBack, c.committed
 	c.rolledBack, c.committed = false, false
 	switch {

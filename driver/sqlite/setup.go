@@ -99,6 +99,12 @@ func (c *conn) setJournalMode(ctx context.Context) error {
 	return err
 }
 
+// inWAL asks for the mode of the file.
+func (c *conn) inWAL() bool {
+	mode, err := c.ask(context.Background(), "PRAGMA journal_mode")
+	return err == nil && strings.EqualFold(mode, "WAL")
+}
+
 // setQueryOnly makes the connection refuse to write, or lets it write again.
 func (c *conn) setQueryOnly(on bool) error {
 	if c.queryOnly == on {

@@ -258,6 +258,29 @@ func TestOpenRowsDoNotQueue(t *testing.T) {
 	run(t, conn, "INSERT INTO x VALUES (4)")
 }
 
+// TestJournalModeIsAskedForAgain once a statement may have changed it.
+func TestJournalModeIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	_, url := newFile(t)
+	db := open(t, url+"?busy_timeout=8000")
+	run(t, db, "CREATE TABLE x (n INTEGER)")
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	run(t, conn, "PRAGMA journal_mode = DELETE")
+	run(t, conn, "BEGIN")
+	require.Zero(t, one[int](t, conn, "SELECT count(*) FROM x"))
+	other, err := open(t, url+"?journal_mode=delete").BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = other.Rollback() }()
+
+	start := time.Now()
+	_, err = conn.ExecContext(t.Context(), "INSERT INTO x VALUES (1)")
+	require.Equal(t, driver.Serialization, lite().Classify(err))
+	require.Less(t, time.Since(start), 4*time.Second)
+	run(t, conn, "ROLLBACK")
+}
+
 // TestReadOnlyTransactionWaitsWithItsContext, where somebody else has the file.
 func TestReadOnlyTransactionWaitsWithItsContext(t *testing.T) {
 	t.Parallel()
