@@ -121,7 +121,7 @@ func (e *engine) open(x *Extension, r resolved, cfg Config) (*bun.DB, error) {
 
 // observe sees each table that Bun builds for the engine before a query can.
 func (e *engine) observe(x *Extension, t *schema.Table) {
-	e.watchDeletes(t)
+	e.watchModel(t)
 	if v, ok := e.naming.LoadAndDelete(t.Type); ok {
 		if def, ok := v.(*Table); ok {
 			nameTable(e, t, def)

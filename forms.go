@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -57,7 +58,8 @@ func checkValue(t, typ reflect.Type) error {
 			t = t.Elem()
 		}
 		if t != reflect.TypeFor[map[string]any]() && t != reflect.TypeFor[[]map[string]any]() {
-			return errors.New("no model: of maps Bun takes a *map[string]any and a *[]map[string]any")
+			return errors.New("no model: of maps Bun takes a *map[string]any and a *[]map[string]any: " +
+				"convert a map of a named type, as in (*map[string]any)(&row)")
 		}
 	case kind == reflect.Bool, kind == reflect.String,
 		kind >= reflect.Int && kind <= reflect.Float64 && kind != reflect.Uintptr:
@@ -84,6 +86,52 @@ func checkContainers(t reflect.Type, e *engine) error {
 		t = t.Elem()
 	}
 	return nil
+}
+
+// takes returns why Bun's builder does not take a model whose bind is known.
+// What Bun says of it names neither, or nothing but its own types.
+func (b Builder[Q]) takes(model any) error {
+	t := reflect.TypeOf(model)
+	if t.Kind() != reflect.Pointer {
+		if _, ok := model.(bun.Model); ok {
+			return nil
+		}
+		return fmt.Errorf("a %s that is no pointer: give Model a pointer to it, such as &value", t)
+	}
+	switch elem := t.Elem(); {
+	case elem.Kind() == reflect.Struct:
+		return nil
+	case reflect.ValueOf(model).IsNil():
+		return fmt.Errorf("a nil %s: give a pointer to one that is there", t)
+	case elem.Kind() == reflect.Slice && isRow(elem.Elem()):
+		return nil
+	case elem == reflect.TypeFor[[]map[string]any]():
+		return b.takesMaps()
+	}
+	if _, ok := model.(bun.Model); ok {
+		return nil
+	}
+	if typ := innermost(t); typ.Kind() == reflect.Interface || typ.Kind() == reflect.Struct && typ != reflect.TypeFor[time.Time]() {
+		return fmt.Errorf("a %s: give a *T, a *[]T or a *[]*T of a struct", t)
+	}
+	return nil
+}
+
+// takesMaps is takes for a slice of maps.
+func (Builder[Q]) takesMaps() error {
+	var like Q
+	if _, inserts := any(like).(*bun.InsertQuery); inserts {
+		return errors.New("maps have no table of their own: begin with NewInsert().Table(table), and give them to its Model")
+	}
+	return nil
+}
+
+// isRow reports whether a slice of t is one of models for Bun.
+func isRow(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Interface
 }
 
 // routeInside returns the engine of a value whose type says nothing about its

@@ -3,10 +3,13 @@ package echobun
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"runtime"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/writes"
 )
 
 // A handle is a session's door to one engine. It is the bun.IDB that Bind and
@@ -30,6 +33,10 @@ var (
 func (h *handle) Dialect() schema.Dialect { return h.e.db.Dialect() }
 
 func (h *handle) NewValues(model any) *bun.ValuesQuery {
+	if err := writes.Values(model); err != nil {
+		err = &ModelError{Model: fmt.Sprintf("%T", model), Bind: h.e.key, Err: err}
+		return bun.NewValuesQuery(h.e.db, (*noModel)(nil)).Conn((*sender)(h)).Err(err)
+	}
 	return bun.NewValuesQuery(h.e.db, model).Conn((*sender)(h))
 }
 

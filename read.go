@@ -15,6 +15,8 @@ import (
 type reading struct {
 	h *handle
 	q *bun.SelectQuery
+
+	about string // The Table that q began with; empty for none.
 }
 
 var _ bun.IConn = (*reading)(nil)
@@ -25,19 +27,28 @@ type selection struct {
 	query bun.SelectQuery
 }
 
-func (h *handle) NewSelect() *bun.SelectQuery {
+func (h *handle) NewSelect() *bun.SelectQuery { return &h.newSelect().query }
+
+func (h *handle) newSelect() *selection {
 	s := &selection{query: *bun.NewSelectQuery(h.e.db)}
 	s.reading = reading{h: h, q: &s.query}
-	return s.query.Conn(&s.reading)
+	s.query.Conn(&s.reading)
+	return s
 }
 
 // ExecContext runs finished SQL.
 func (r *reading) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := r.h.e.onlyMaps(r.q, r.about); err != nil {
+		return nil, err
+	}
 	return (*sender)(r.h).ExecContext(ctx, query, args...)
 }
 
 // QueryContext runs finished SQL.
 func (r *reading) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := r.h.e.onlyMaps(r.q, r.about); err != nil {
+		return nil, err
+	}
 	f := reads.FreshFor(r.q, query)
 	if f == nil {
 		return (*sender)(r.h).QueryContext(ctx, query, args...)
@@ -51,6 +62,9 @@ func (r *reading) QueryContext(ctx context.Context, query string, args ...any) (
 
 // QueryRowContext runs finished SQL.
 func (r *reading) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := r.h.e.onlyMaps(r.q, r.about); err != nil {
+		return errorRow(err) //nolint:contextcheck // Nothing runs that a context could end.
+	}
 	return (*sender)(r.h).QueryRowContext(ctx, query, args...)
 }
 

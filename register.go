@@ -28,7 +28,10 @@ import (
 // with one table name on one bind; what is not a struct, and what Bun cannot
 // build; a Table that is not well formed; a reference or a many-to-many table on
 // another bind; a has-many or many-to-many relation by keys of two Go types,
-// which Bun never finds equal; an autoincrement column that SQLite cannot number.
+// which Bun never finds equal; an autoincrement column that SQLite cannot number;
+// a field that no column can hold, such as a channel, or that has no column type.
+//
+// Options of bun tags that Bun does not know are a warning in Config.Logger.
 //
 // Relations to a model of another bind are taken out of what Bun knows, so
 // that using one fails by name instead of reading a table of the wrong
@@ -243,8 +246,9 @@ func checkFields(e *engine, t *schema.Table) error {
 	if len(t.Fields) == 0 {
 		errs = append(errs, errors.New("no columns"))
 	}
+	errs = append(errs, checkValues(t))
 	for _, f := range t.Fields {
-		errs = append(errs, checkName("column", f.Name))
+		errs = append(errs, checkName("column", f.Name), checkType(e, f))
 		if e.db.Dialect().Name() == dialect.SQLite {
 			errs = append(errs, checkRowid(t, f))
 		}
@@ -358,6 +362,7 @@ func (r *registration) commit() error {
 			p.e.setPrepared(d.table.Type)
 		} else {
 			d.table = p.e.db.Table(p.typ)
+			r.x.warnOfTags(p.e, d.table)
 		}
 		d.model = reflect.Zero(reflect.PointerTo(d.table.Type)).Interface()
 		p.e.metadata.add(d)

@@ -1,6 +1,7 @@
 package echobun
 
 import (
+	"reflect"
 	"sync/atomic"
 
 	"github.com/uptrace/bun"
@@ -66,7 +67,11 @@ func (b Builder[Q]) Model(model any) Q {
 	if err != nil {
 		return b.fail(err)
 	}
-	return b.start(b.s.handle(e)).Model(model)
+	q := b.start(b.s.handle(e))
+	if err := b.takes(model); err != nil {
+		return failQuery(q, &ModelError{Model: reflect.TypeOf(model).String(), Bind: e.key, Err: err})
+	}
+	return q.Model(model)
 }
 
 // Table returns Bun's builder on the engine of the table, with the table set.
@@ -82,11 +87,9 @@ func (b Builder[Q]) Table(t *Table) Q {
 	if err != nil {
 		return b.fail(err)
 	}
-	q := b.start(b.s.handle(e))
-	switch any(q).(type) {
-	case *bun.SelectQuery, *bun.InsertQuery, *bun.UpdateQuery, *bun.DeleteQuery,
-		*bun.TruncateTableQuery, *bun.DropTableQuery:
-		return q.Table(name)
+	var like Q
+	if q, ok := b.s.handle(e).aboutTable(like, name).(Q); ok {
+		return q
 	}
 	return b.fail(&ModelError{Model: name, Bind: e.key, Err: errTableQuery})
 }

@@ -19,6 +19,9 @@ type write struct {
 	conn bun.IConn // What sends it.
 	q    writes.Builder
 	was  writes.Was // What the model held before Bun made a soft delete of q; see [modelHooks].
+
+	about   string // The Table that q began with; empty for none.
+	refused error  // Why q is not sent, found while it was made.
 }
 
 var _ bun.IConn = (*write)(nil)
@@ -40,21 +43,33 @@ type (
 )
 
 func (h *handle) NewInsert() *bun.InsertQuery {
-	i := &insertion{query: *bun.NewInsertQuery(h.e.db)}
-	i.write = write{e: h.e, h: h, conn: (*sender)(h), q: &i.query}
-	return i.query.Conn(&i.write)
+	i := new(insertion)
+	h.beginInsert(i)
+	return &i.query
 }
 
-func (h *handle) NewUpdate() *bun.UpdateQuery {
+func (h *handle) beginInsert(i *insertion) {
+	i.query = *bun.NewInsertQuery(h.e.db)
+	i.write = write{e: h.e, h: h, conn: (*sender)(h), q: &i.query}
+	i.query.Conn(&i.write)
+}
+
+func (h *handle) NewUpdate() *bun.UpdateQuery { return &h.newUpdate().query }
+
+func (h *handle) newUpdate() *change {
 	u := &change{query: *bun.NewUpdateQuery(h.e.db)}
 	u.write = write{e: h.e, h: h, conn: (*sender)(h), q: &u.query}
-	return u.query.Conn(&u.write)
+	u.query.Conn(&u.write)
+	return u
 }
 
-func (h *handle) NewDelete() *bun.DeleteQuery {
+func (h *handle) NewDelete() *bun.DeleteQuery { return &h.newDelete().query }
+
+func (h *handle) newDelete() *deletion {
 	d := &deletion{query: *bun.NewDeleteQuery(h.e.db)}
 	d.write = write{e: h.e, h: h, conn: (*sender)(h), q: &d.query}
-	return d.query.Conn(&d.write)
+	d.query.Conn(&d.write)
+	return d
 }
 
 // ExecContext runs finished SQL.
@@ -122,7 +137,14 @@ func (w *write) unread(ctx context.Context, query string, err error) error {
 
 // check returns the SQL to send. What is refused is a [*ModelError].
 func (w *write) check(ctx context.Context, query string, asks bool) (string, error) {
-	checked, err := writes.Check(w.q, query, asks)
+	if err := w.e.onlyMaps(w.q, w.about); err != nil {
+		writes.Failed(w.q, w.was)
+		return "", err
+	}
+	checked, err := query, w.refused
+	if err == nil {
+		checked, err = writes.Check(w.q, query, asks)
+	}
 	if err != nil {
 		writes.Failed(w.q, w.was)
 		return "", &ModelError{Model: w.q.GetTableName(), Bind: w.e.key, Err: err}

@@ -45,6 +45,8 @@ func cure(f *schema.Field) {
 		cureAddress(f)
 	case isFloat(typ) && !Reads(typ):
 		cureFloat(f)
+	case isUUID(typ) || isUUID(insideNull(typ)):
+		cureUUID(f)
 	case WritesItself(typ):
 	case IsBytes(typ) && isJSON(f):
 		SetAppend(f, appendJSONBytes)

@@ -76,6 +76,31 @@ func cureByteArray(f *schema.Field) {
 	SetScan(f, scanByteArray)
 }
 
+// isUUID reports whether a type is what the packages of UUIDs have: 16 bytes, or a
+// struct of them and a flag, that are written as text and read again.
+func isUUID(typ reflect.Type) bool {
+	if typ == nil || !WritesItself(typ) || !Reads(typ) {
+		return false
+	}
+	if typ.Name() == "NullUUID" && typ.Kind() == reflect.Struct && typ.NumField() > 0 {
+		typ = typ.Field(0).Type
+	}
+	return typ.Name() == "UUID" && typ.Kind() == reflect.Array && typ.Len() == 16 && typ.Elem().Kind() == reflect.Uint8
+}
+
+// cureUUID gives a UUID its column type, unless it was given one: Bun knows none
+// for an array, and takes the struct for JSON.
+func cureUUID(f *schema.Field) {
+	if _, given := f.Tag.Option("type"); given || f.Tag.HasOption("array") {
+		return
+	}
+	f.DiscoveredSQLType = "char(36)"
+	if f.Table.Dialect().Name() == dialect.PG {
+		f.DiscoveredSQLType = "uuid"
+	}
+	f.UserSQLType = f.DiscoveredSQLType
+}
+
 // scanByteArray reads an array of bytes, which Bun writes as a slice of them
 // and does not read.
 func scanByteArray(dest reflect.Value, src any) error {

@@ -9,7 +9,7 @@ import (
 
 // A hidden says where one of Bun's builders keeps what it does not tell. A
 // field that is not there any more is as one that is empty.
-type hidden struct{ conn, returning, returns, where, filter, order, limit, flags, columns, values, with, on []int }
+type hidden struct{ conn, returning, returns, where, filter, order, limit, flags, columns, values, with, on, tables []int }
 
 var (
 	ofInsert = hide(reflect.TypeFor[bun.InsertQuery]())
@@ -35,6 +35,7 @@ func hide(t reflect.Type) hidden {
 		values:    at("modelValues"),
 		with:      at("with"),
 		on:        at("on"),
+		tables:    at("tables"),
 	}
 }
 

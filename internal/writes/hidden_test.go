@@ -20,13 +20,14 @@ func TestBuildersHaveTheirParts(t *testing.T) {
 		require.NotNil(t, h.filter, name)
 		require.NotNil(t, h.flags, name)
 		require.NotNil(t, h.columns, name)
+		require.NotNil(t, h.with, name)
+		require.NotNil(t, h.tables, name)
 	}
 	require.NotNil(t, ofInsert.values)
 	require.NotNil(t, ofInsert.on)
 	require.NotNil(t, ofDelete.where)
 	require.NotNil(t, ofDelete.order)
 	require.NotNil(t, ofDelete.limit)
-	require.NotNil(t, ofUpdate.with)
 }
 
 type soft struct {

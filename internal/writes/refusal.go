@@ -23,6 +23,9 @@ func refusal(q Builder, text string, asks bool) error {
 	if !ok {
 		return nil
 	}
+	if err := stored(q); err != nil {
+		return err
+	}
 	var t *schema.Table
 	if m, ok := q.GetModel().(bun.TableModel); ok {
 		t = m.Table()

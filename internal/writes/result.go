@@ -10,13 +10,27 @@ import (
 )
 
 // Counts reports whether Bun counts the keys of q's slice up from that of the
-// first row, as it does where it has no RETURNING.
+// first row, as it does where it has no RETURNING, or panics at a (*T)(nil) that
+// it cannot give a key to.
 func Counts(q Builder) bool {
 	if _, ok := q.(*bun.InsertQuery); !ok || q.DB().HasFeature(feature.Returning|feature.Output) {
 		return false
 	}
 	t, _, ok := slice(q)
+	if !ok {
+		t, ok = nilModel(q)
+	}
 	return ok && len(t.PKs) == 1 && t.PKs[0].AutoIncrement
+}
+
+// nilModel returns the table of a model that is a (*T)(nil).
+func nilModel(q bun.Query) (*schema.Table, bool) {
+	m, ok := q.GetModel().(bun.TableModel)
+	if !ok {
+		return nil, false
+	}
+	v := reflect.ValueOf(m.Value())
+	return m.Table(), v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // Result returns what Bun is to know of the result of a statement of which it
@@ -24,7 +38,10 @@ func Counts(q Builder) bool {
 // in steps of one.
 func Result(q Builder, text string, res sql.Result, step int64) sql.Result {
 	insert, ok := q.(*bun.InsertQuery)
-	t, s, _ := slice(q)
+	t, s, isSlice := slice(q)
+	if !isSlice {
+		return keyless{res}
+	}
 	if !ok || counted(q, t.PKs[0], elements(s), res, step) || !owns(insert, text) {
 		return res
 	}

@@ -26,7 +26,7 @@ func Check(q Builder, text string, asks bool) (string, error) {
 		return "", err
 	}
 	if insert, ok := q.(*bun.InsertQuery); ok {
-		return named(insert, text)
+		return named(insert, defaults(insert, text))
 	}
 	return text, nil
 }

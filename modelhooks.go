@@ -9,23 +9,34 @@ import (
 	"github.com/echobun/echobun/internal/writes"
 )
 
-// A modelHooks has the hooks of a model with soft delete called, and one of its
-// own. Bun 1.3 writes the time of deletion into the caller's model while it
-// makes the statement, which it or the database may refuse. So what the model
-// held is kept here right before, with the connection that hears of that.
+// A modelHooks has the hooks of a model called, and some of the library's own
+// before Bun makes a statement of the model's values. It panics at a nil among
+// them; and it writes the time of deletion into the caller's model while it
+// makes the statement of a soft delete, which it or the database may refuse, so
+// what the model held is kept here right before, with the connection that hears
+// of that.
 //
 // It takes the place of the value that Bun asks for a model's hooks. It is
 // made with the table, and never changes.
 type modelHooks struct {
-	e    *engine
-	zero any // The value that was there.
+	e        *engine
+	table    *schema.Table
+	zero     any   // The value that was there.
+	unusable error // Why the model cannot be written whole.
 }
 
-// watchDeletes makes the deletion of a model known before Bun touches it.
-func (e *engine) watchDeletes(t *schema.Table) {
-	if t.SoftDeleteField != nil {
-		t.ZeroIface = &modelHooks{e, t.ZeroIface}
+// watchModel makes what a model's statements are made of known before Bun
+// makes them.
+func (e *engine) watchModel(t *schema.Table) {
+	t.ZeroIface = &modelHooks{e, t, t.ZeroIface, checkValues(t)}
+}
+
+// fits returns a [*ModelError] if q cannot be made of its model's values.
+func (h *modelHooks) fits(q writes.Builder) error {
+	if err := writes.Fits(q, h.unusable); err != nil {
+		return &ModelError{Model: h.table.Type.String(), Bind: h.e.key, Err: err}
 	}
+	return nil
 }
 
 // BeforeDelete runs the model's own hook first, which may still change the query.
@@ -34,6 +45,9 @@ func (h *modelHooks) BeforeDelete(ctx context.Context, q *bun.DeleteQuery) error
 		if err := hook.BeforeDelete(ctx, q); err != nil {
 			return err
 		}
+	}
+	if err := h.fits(q); err != nil || h.table.SoftDeleteField == nil {
+		return err
 	}
 	was, err := writes.Deletes(q)
 	if w := h.e.writeOf(q); w != nil {
@@ -81,12 +95,17 @@ func (h *modelHooks) AfterSelect(ctx context.Context, q *bun.SelectQuery) error 
 	return nil
 }
 
-// BeforeInsert is the model's.
+// BeforeInsert runs the model's own hook first.
 func (h *modelHooks) BeforeInsert(ctx context.Context, q *bun.InsertQuery) error {
 	if hook, ok := h.zero.(bun.BeforeInsertHook); ok {
-		return hook.BeforeInsert(ctx, q)
+		if err := hook.BeforeInsert(ctx, q); err != nil {
+			return err
+		}
 	}
-	return nil
+	if writes.ReturnsToNil(q) {
+		q.Returning("NULL")
+	}
+	return h.fits(q)
 }
 
 // AfterInsert is the model's.
@@ -97,12 +116,14 @@ func (h *modelHooks) AfterInsert(ctx context.Context, q *bun.InsertQuery) error 
 	return nil
 }
 
-// BeforeUpdate is the model's.
+// BeforeUpdate runs the model's own hook first.
 func (h *modelHooks) BeforeUpdate(ctx context.Context, q *bun.UpdateQuery) error {
 	if hook, ok := h.zero.(bun.BeforeUpdateHook); ok {
-		return hook.BeforeUpdate(ctx, q)
+		if err := hook.BeforeUpdate(ctx, q); err != nil {
+			return err
+		}
 	}
-	return nil
+	return h.fits(q)
 }
 
 // AfterUpdate is the model's.
