@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ const lockWait = 10 * time.Second
 // CreateAll makes the tables and indexes that are declared and missing: of
 // the binds with those keys, of all binds that have something declared if no
 // key is given, and of none for an empty slice that is spread into it. It
-// never alters what exists; an index is made only together with its table.
+// never alters what exists; an index is made only together with its table. A
+// foreign key to a table that is neither declared nor there makes its bind fail.
 //
 // It needs an active app context. Every key is checked before the first
 // statement. Binds run at the same time, and one that fails does not stop the
@@ -161,6 +163,9 @@ func createTables(ctx context.Context, e *engine) error {
 	return changeSchema(ctx, e, "CREATE TABLE", func(c *schemaChange) error {
 		tables := inOrder(e.metadata.declared())
 		existing, err := c.existing(ctx, tables)
+		if err == nil {
+			err = c.checkParents(ctx, tables, existing)
+		}
 		if err != nil {
 			return err
 		}
@@ -199,6 +204,35 @@ func (c *schemaChange) existing(ctx context.Context, tables []*declared) (map[st
 		existing[fullName(name)] = true
 	}
 	return existing, err
+}
+
+// checkParents returns an error for a foreign key of a table that is to be made
+// if the table that it refers to is neither declared nor there. SQLite makes such
+// a table, and refuses its rows later.
+func (c *schemaChange) checkParents(ctx context.Context, tables []*declared, existing map[string]bool) error {
+	if c.ddl == nil {
+		return nil
+	}
+	var errs []error
+	for _, d := range tables {
+		if existing[d.fullName()] {
+			continue
+		}
+		for _, key := range d.foreignKeys(c.e.metadata.x.foreignKeys) {
+			if c.e.metadata.lookup(key.parent) != nil {
+				continue
+			}
+			var parent driver.TableName
+			parent.Schema, parent.Name = splitName(key.parent)
+			found, err := c.ddl.ExistingTables(ctx, c.db, []driver.TableName{parent})
+			if err == nil && len(found) == 0 {
+				err = c.failed("CREATE TABLE", d.fullName(), fmt.Errorf("its column %q refers to table %q, which is neither registered on %s nor there: "+
+					"register it too, or make it first", strings.Join(key.columns, ", "), key.parent, bindName(c.e.key)))
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // A lateKey is a foreign key whose parent did not exist when its table was made.

@@ -19,6 +19,30 @@ func keyed(name string, parents ...string) *echobun.Table {
 	return t
 }
 
+// A table that a column refers to is registered, or it is there already.
+func TestReferenceToATableThatIsNowhere(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{keyed("kin", "nowhere"), keyed("good")}, func(t *testing.T, x *echobun.Extension) {
+		ctx, db := newSession(t, x)
+		err := x.CreateAll(ctx)
+		var bindErr *echobun.BindError
+		require.ErrorAs(t, err, &bindErr)
+		require.ErrorContains(t, err, `CREATE TABLE "kin": its column "nowhere_id" refers to table "nowhere", which is neither registered on default bind nor there`)
+		require.NotContains(t, err.Error(), "utf8mb4")
+		require.Empty(t, catalogueOf(t, x.Engines(), echobun.DefaultBind).tables())
+
+		_, err = db.NewRaw("CREATE TABLE nowhere (id BIGINT NOT NULL PRIMARY KEY)").Exec(ctx)
+		require.NoError(t, err)
+		require.NoError(t, x.CreateAll(ctx))
+		require.NoError(t, x.CreateAll(ctx), "it is there already")
+		require.Equal(t, []string{"good", "kin", "nowhere"}, catalogueOf(t, x.Engines(), echobun.DefaultBind).tables())
+
+		require.NoError(t, x.DropAll(ctx))
+		require.NoError(t, x.Register(keyed("nowhere")))
+		require.NoError(t, x.CreateAll(ctx))
+	})
+}
+
 // Foreign keys are made in any order of declaration, and where tables refer to
 // each other in a circle; and all of it can be dropped, rows and all.
 func TestForeignKeyCycles(t *testing.T) {
