@@ -40,13 +40,12 @@ func Describe(t *schema.Table, describe func(*schema.Table)) {
 }
 
 func cure(f *schema.Field) {
+	cureUUID(f)
 	switch typ := f.IndirectType; {
 	case isAddress(typ):
 		cureAddress(f)
 	case isFloat(typ) && !Reads(typ):
 		cureFloat(f)
-	case isUUID(typ) || isUUID(insideNull(typ)):
-		cureUUID(f)
 	case WritesItself(typ):
 	case IsBytes(typ) && isJSON(f):
 		SetAppend(f, appendJSONBytes)

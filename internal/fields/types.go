@@ -88,9 +88,12 @@ func isUUID(typ reflect.Type) bool {
 	return typ.Name() == "UUID" && typ.Kind() == reflect.Array && typ.Len() == 16 && typ.Elem().Kind() == reflect.Uint8
 }
 
-// cureUUID gives a UUID its column type, unless it was given one: Bun knows none
+// cureUUID gives a field of UUIDs its column type, unless it was given one: Bun knows none
 // for an array, and takes the struct for JSON.
 func cureUUID(f *schema.Field) {
+	if !isUUID(f.IndirectType) && !isUUID(insideNull(f.IndirectType)) {
+		return
+	}
 	if _, given := f.Tag.Option("type"); given || f.Tag.HasOption("array") {
 		return
 	}
