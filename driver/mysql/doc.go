@@ -75,7 +75,9 @@
 // The server compares a text with a number as numbers: name = 0 finds every name
 // that does not begin with a digit, so let an argument that comes from outside
 // be a string. It takes 'NaN' in a comparison for 0, and reads the date
-// 0000-00-00, which strict mode lets nobody write, as the zero time.
+// 0000-00-00, which strict mode lets nobody write, as the zero time. Any other
+// day that is on no calendar, 2024-02-00 for one, is an error that names the
+// column: go-sql-driver would read another day.
 //
 // # When a connection breaks
 //
