@@ -30,6 +30,7 @@ func TestWords(t *testing.T) {
 		"-- a\rb --\nc":                           {"b", "c"},
 		"/* /*/ a */ b */ c":                      {"c"},
 		"E'a' -- b\n 'c\\';' e'a'\t'b\\'":         {"'", "'", "'"},
+		"E'a'\r'b\\'' e'a' \v\r 'b\\''":           {"'", "'"},
 		"$open$ never closed; SET x = 1 $other$;": {"'"},
 	} {
 		require.Equal(t, want, words(sqlwords.Postgres, text), text)
