@@ -61,7 +61,8 @@ type query[Q any] interface {
 // slice of them and a scalar destination have no bind of their own: they are on
 // the default bind. Anything else is a [*ModelError] when the query runs: a
 // mixture of models, an interface without a value, a slice of interfaces
-// without an element.
+// without an element, what is no pointer. So are values that a statement cannot
+// be made of, such as a nil element of a slice to insert: see docs/models.md.
 func (b Builder[Q]) Model(model any) Q {
 	e, err := b.s.app.x.routeModel(model)
 	if err != nil {
@@ -75,13 +76,14 @@ func (b Builder[Q]) Model(model any) Q {
 }
 
 // Table returns Bun's builder on the engine of the table, with the table set.
-// Rows are maps, one to an insert:
+// Rows are maps, of which an insert takes one or a slice:
 //
 //	db.NewInsert().Table(AuditLog).Model(&map[string]any{"action": "login"})
 //	db.NewSelect().Table(AuditLog).Scan(ctx, &rows) // rows is a []map[string]any
 //
 // It works with select, insert, update, delete, truncate and drop. The other
-// queries need a struct and answer a [*ModelError] when they run.
+// queries need a struct and answer a [*ModelError] when they run; so does one
+// of these with a struct as its model, which Bun would take for a second table.
 func (b Builder[Q]) Table(t *Table) Q {
 	e, name, err := b.s.app.x.routeTable(t)
 	if err != nil {
