@@ -79,6 +79,8 @@ func TestDebugPageBudget(t *testing.T) {
 	require.Regexp(t, `\b1\d\d more were not recorded`, without.ReplaceAllString(text, ""), "of 500 there is room for some 330")
 	require.Regexp(t, `the last (3\d|4[0-5]) of 63`, text[:1000], "the oldest have made room")
 	require.LessOrEqual(t, x.DebugBytes(), 8<<20)
+	statements, room := x.DebugRoom()
+	require.Equal(t, statements, room, "what was cut off is not kept either")
 }
 
 // TestDebugPageCopies asserts that a text on the page keeps nothing alive that

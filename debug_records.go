@@ -74,5 +74,8 @@ func (r *debugRequest) keep(method, route, problem string, sent []QueryRecord, d
 		}
 		r.records = append(r.records, record)
 	}
+	if len(r.records) < len(sent) { // The memory for the others would be kept with them.
+		r.records = append(make([]debugRecord, 0, len(r.records)), r.records...)
+	}
 	r.size = k.size
 }

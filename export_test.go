@@ -35,6 +35,16 @@ func (x *Extension) DebugBytes() int {
 	return size
 }
 
+// DebugRoom returns how many statements the debug page remembers, and how many
+// it has memory for.
+func (x *Extension) DebugRoom() (statements, room int) {
+	requests, _, _ := x.debug.newest()
+	for i := range requests {
+		statements, room = statements+len(requests[i].records), room+cap(requests[i].records)
+	}
+	return statements, room
+}
+
 // DebugRequests returns how many requests the debug page remembers.
 func (x *Extension) DebugRequests() int {
 	requests, _, _ := x.debug.newest()
