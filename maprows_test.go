@@ -117,6 +117,58 @@ func TestReturnedRowsAsMaps(t *testing.T) {
 	})
 }
 
+// kindOf is a row of everyKind that was written as a struct.
+type kindOf struct {
+	bun.BaseModel `bun:"table:kinds"`
+
+	ID    int64 `bun:",pk"`
+	Sure  string
+	Flag  bool
+	Price string `bun:"type:numeric(10,2)"`
+	Name  string
+}
+
+// What a write of a slice returns into maps is what a query would read.
+func TestReturnedRowsOfASliceAsMaps(t *testing.T) {
+	t.Parallel()
+	perDatabase(t, []any{everyKind}, func(t *testing.T, x *echobun.Extension) {
+		t.Helper()
+		ctx, s := newSchema(t, x)
+		row := kindsRow()
+		require.NoError(t, ran(s.NewInsert().Table(everyKind).Model(&row).Exec(ctx)))
+		write := func(db bun.IDB) {
+			added := []kindOf{{ID: 2, Sure: "x", Flag: true, Price: "1.50", Name: "b"}, {ID: 3, Sure: "x", Price: "2", Name: "c"}}
+			second, third := kindsNulls(), kindsNulls()
+			second["flag"], second["price"], second["name"] = true, "1.50", "b"
+			third["id"], third["flag"], third["price"], third["name"] = int64(3), false, "2.00", "c"
+			var rows []map[string]any
+			require.NoError(t, ran(db.NewInsert().Model(&added).Returning("*").Exec(ctx, &rows)))
+			require.Equal(t, []map[string]any{second, third}, rows)
+
+			keys := []kindOf{{ID: 1}}
+			if x.Engine().Dialect().Name() != dialect.MySQL {
+				one := map[string]any{}
+				require.NoError(t, db.NewUpdate().Model(&keys).Set("name = name").WherePK().Returning("*").Scan(ctx, &one))
+				require.Equal(t, kindsRow(), one)
+			}
+			var read, returned []any
+			if x.Engine().Dialect().Name() == dialect.MySQL {
+				read = []any{[]byte("1.50"), []byte("2.00")} // A query would give Bun bytes that are only lent.
+			} else {
+				require.NoError(t, db.NewSelect().Model((*kindOf)(nil)).Column("price").Where("id > 1").Order("id").Scan(ctx, &read))
+			}
+			require.NoError(t, db.NewDelete().Model(&[]kindOf{{ID: 2}, {ID: 3}}).WherePK().Returning("price").Scan(ctx, &returned))
+			require.Equal(t, read, returned)
+			one := map[string]any{}
+			require.NoError(t, db.NewDelete().Model(&keys).WherePK().Returning("*").Scan(ctx, &one))
+			require.Equal(t, kindsRow(), one)
+			require.NoError(t, ran(s.NewInsert().Table(everyKind).Model(&row).Exec(ctx)))
+		}
+		write(s.Bind(""))
+		write(x.Engine())
+	})
+}
+
 // Rows that are not for maps are left as their driver gives them, also where
 // their types are asked for.
 func TestOtherRowsStayTheDrivers(t *testing.T) {

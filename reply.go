@@ -14,6 +14,7 @@ import (
 	"github.com/echobun/echobun/driver"
 	"github.com/echobun/echobun/internal/reads"
 	"github.com/echobun/echobun/internal/sqltext"
+	"github.com/echobun/echobun/internal/wire"
 )
 
 // This file is for statements that write and return rows. Their reply is read
@@ -119,6 +120,7 @@ func (c *conn) answer(ctx context.Context, query string, inner sqldriver.Rows) (
 		r.fresh = fresh
 		return r, nil
 	}
+	wire.KeepColumns(ctx, inner)
 	state, err := r.readAhead(kind)
 	if err != nil {
 		_ = r.Close() // That one matters.

@@ -104,12 +104,18 @@ func (w *write) QueryContext(ctx context.Context, query string, args ...any) (*s
 	if err != nil {
 		return nil, err
 	}
-	rows, err := w.conn.QueryContext(ctx, query, args...)
+	var maps *writes.Maps
+	sent := ctx
+	if writes.Keeps(w.q) {
+		maps = &writes.Maps{Asked: mapped}
+		sent = wire.WithKeptColumns(ctx, &maps.KeptColumns)
+	}
+	rows, err := w.conn.QueryContext(sent, query, args...)
 	if err != nil {
 		writes.Failed(w.q, w.was)
 		return nil, err
 	}
-	rows, err = writes.Rows(w.q, rows) //nolint:contextcheck // They are in memory, where no context ends them.
+	rows, err = writes.Rows(w.q, rows, maps) //nolint:contextcheck // They are in memory, where no context ends them.
 	if err != nil {
 		writes.Failed(w.q, w.was)
 		return nil, w.unread(ctx, query, err)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	sqldriver "database/sql/driver"
 	"strconv"
 	"strings"
@@ -18,6 +19,32 @@ type MapRows interface {
 // A Convert makes of a driver's value the one that every database gives. It
 // leaves what it does not know, a null for one, as it is.
 type Convert func(sqldriver.Value) sqldriver.Value
+
+// KeptColumns is what makes of the columns of rows in memory those of a map,
+// as far as the rows that they come from have known. The zero value knows nothing.
+type KeptColumns struct {
+	Columns []Convert
+	Known   bool
+}
+
+type keptColumnsKey struct{}
+
+// WithKeptColumns returns a context whose query notes in kept what makes of its
+// columns those of a map.
+func WithKeptColumns(ctx context.Context, kept *KeptColumns) context.Context {
+	return context.WithValue(ctx, keptColumnsKey{}, kept)
+}
+
+// KeepColumns notes it, if that is asked for and rows, a driver's, know.
+func KeepColumns(ctx context.Context, rows sqldriver.Rows) {
+	kept, ok := ctx.Value(keptColumnsKey{}).(*KeptColumns)
+	if !ok {
+		return
+	}
+	if known, ok := rows.(MapRows); ok {
+		*kept = KeptColumns{Columns: known.MapColumns(), Known: true}
+	}
+}
 
 // AsText makes a string of bytes.
 func AsText(v sqldriver.Value) sqldriver.Value {

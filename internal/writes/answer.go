@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"reflect"
 
 	"github.com/echobun/echobun/internal/rowlock"
 )
@@ -14,17 +15,23 @@ import (
 // Rows returns what Bun is to read in place of rows, the answer to the
 // finished statement of q. It reads them to their end before Bun touches the
 // caller's slice, so a statement that fails midway leaves that as it was.
-func Rows(q Builder, rows *sql.Rows) (*sql.Rows, error) {
+func Rows(q Builder, rows *sql.Rows, maps *Maps) (*sql.Rows, error) {
 	t, s, ok := slice(q)
-	if !ok {
+	if !ok || maps == nil {
 		return rows, nil
 	}
-	a, err := read(rows)
+	a, err := read(rows, maps)
 	if err != nil {
 		return nil, err
 	}
 	a.to = placeFor(q, t, s, a)
 	return a.open()
+}
+
+// Keeps reports whether [Rows] will read what q returns.
+func Keeps(q Builder) bool {
+	_, _, ok := slice(q)
+	return ok
 }
 
 // An answer is all rows of a statement, as a driver whose only query has them.
@@ -36,30 +43,39 @@ type answer struct {
 	count   int
 	next    int
 	to      *place
-	watch   rowlock.Watch // For a Scan into something else that panics.
+	maps    *Maps
+	types   []reflect.Type // Of the columns, as their driver has them; nil if it knows them for maps.
+	last    []driver.Value // The row given out last, in database/sql's memory.
+	watch   rowlock.Watch  // For a Scan into something else that panics.
 }
 
 var (
-	_ driver.Connector      = answerConn{}
-	_ driver.Rows           = (*answer)(nil)
+	_ driver.Connector = answerConn{}
+	_ driver.Rows      = (*answer)(nil)
+
+	_ driver.RowsColumnTypeScanType = (*answer)(nil)
+
 	_ driver.QueryerContext = answerConn{}
 )
 
 // read reads and closes rows.
-func read(rows *sql.Rows) (*answer, error) {
-	a, err := readAll(rows)
+func read(rows *sql.Rows, maps *Maps) (*answer, error) {
+	a, err := readAll(rows, maps)
 	if closing := rows.Close(); err == nil {
 		err = closing
 	}
 	return a, err
 }
 
-func readAll(rows *sql.Rows) (*answer, error) {
+func readAll(rows *sql.Rows, maps *Maps) (*answer, error) {
 	columns, err := rows.Columns()
 	if err != nil {
 		return nil, err
 	}
-	a := &answer{columns: columns}
+	a := &answer{columns: columns, maps: maps}
+	if a.types, err = maps.types(rows); err != nil {
+		return nil, err
+	}
 	cells := make([]cell, len(columns))
 	dest := make([]any, len(columns))
 	for i := range dest {
@@ -114,6 +130,8 @@ func (a *answer) Next(dest []driver.Value) error {
 	}
 	copy(dest, a.row(a.next))
 	a.next++
+	a.last = dest
+	a.maps.convert(dest)
 	return nil
 }
 
