@@ -60,15 +60,15 @@ func (b *waitGraph) end(g *gate, w *waiter) {
 // transactions in two goroutines, of which one ends.
 func (b *waitGraph) cyclic(from place) bool {
 	self := from.w.unit
-	seen := map[any]bool{self: true}
+	seen, ahead := map[any]bool{self: true}, make(map[*waiter]bool)
 	next := []place{from}
 	for len(next) > 0 {
 		p := next[0]
 		next = next[1:]
-		if p != from && p.at == from.at {
-			continue // Who is ahead of it there is ahead of from, which is last.
+		if ahead[p.w] {
+			continue // Of another place in its queue: so is who is ahead of it.
 		}
-		for _, unit := range p.at.before(p.w) {
+		for _, unit := range p.at.before(p.w, ahead) {
 			if unit == self && p != from {
 				return true
 			}

@@ -1,6 +1,10 @@
 package sqlite
 
-import sqldriver "database/sql/driver"
+import (
+	"context"
+	sqldriver "database/sql/driver"
+	"time"
+)
 
 // Writes tells whether a text needs the lock of a writer.
 func Writes(query string) bool { return verbOf(query)&writes != 0 }
@@ -44,3 +48,19 @@ func DropHandle(driverConn any) {
 
 // Lingers reports whether a text leaves something in its connection.
 func Lingers(query string) bool { return verbOf(query)&lingers != 0 }
+
+// Pass waits for a unit's turn at a gate.
+func Pass(ctx context.Context, g *gate, unit any) error {
+	_, err := g.lock(ctx, time.Minute, unit)
+	return err
+}
+
+// Leave lets the next one through a gate.
+func Leave(g *gate) { g.unlock() }
+
+// Waiting is how many wait at a gate.
+func Waiting(g *gate) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.queue.Len()
+}

@@ -78,8 +78,9 @@ func (g *gate) leaveQueue(place *list.Element) {
 }
 
 // before returns the units that w waits for: the one that is through, and those
-// whose turn comes before. There are none if w's has come.
-func (g *gate) before(w *waiter) []any {
+// whose turn comes before. There are none if w's has come. It adds the waiters
+// among them to seen.
+func (g *gate) before(w *waiter, seen map[*waiter]bool) []any {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	units := []any{g.unit}
@@ -89,6 +90,7 @@ func (g *gate) before(w *waiter) []any {
 		}
 		if other, _ := e.Value.(*waiter); other.unit != nil {
 			units = append(units, other.unit)
+			seen[other] = true
 		}
 	}
 	return nil

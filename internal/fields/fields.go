@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/sqltype"
 	"github.com/uptrace/bun/schema"
 )
@@ -47,15 +48,29 @@ func cure(f *schema.Field) {
 	case isFloat(typ) && !Reads(typ):
 		cureFloat(f)
 	case WritesItself(typ):
+		if isByteArray(typ) && textOf(typ) && !Reads(typ) && !isStandardUUID(typ) {
+			SetScan(f, scanText)
+		}
+	case isArrayColumn(f):
 	case IsBytes(typ) && isJSON(f):
 		SetAppend(f, appendJSONBytes)
-	case typ.Kind() == reflect.Array && typ.Elem().Kind() == reflect.Uint8 && !Reads(typ):
+	case isByteArray(typ):
 		cureByteArray(f)
 	}
 }
 
 func isFloat(typ reflect.Type) bool {
 	return typ.Kind() == reflect.Float32 || typ.Kind() == reflect.Float64
+}
+
+// isArrayColumn reports whether a field is an array of PostgreSQL's, whatever
+// its elements are.
+func isArrayColumn(f *schema.Field) bool {
+	return f.Table.Dialect().Name() == dialect.PG && (f.Tag.HasOption("array") || strings.HasSuffix(f.UserSQLType, "[]"))
+}
+
+func isByteArray(typ reflect.Type) bool {
+	return typ.Kind() == reflect.Array && typ.Elem().Kind() == reflect.Uint8
 }
 
 // TypeOf returns the type of a field, or what it points to. While its table is

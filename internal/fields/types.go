@@ -2,6 +2,7 @@ package fields
 
 import (
 	"database/sql"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -64,16 +65,93 @@ func appendJSONBytes(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
 	return gen.Dialect().AppendJSON(b, v.Bytes())
 }
 
-// cureByteArray gives an array of bytes its column type, where Bun knows none,
-// and has it read.
+// cureByteArray has an array of bytes read, and gives it its column type, where
+// Bun knows none. One that has a form as text, as a UUID has, goes by that in a
+// column that is declared to be another one than of bytes.
 func cureByteArray(f *schema.Field) {
+	typ := f.IndirectType
+	switch isText := textOf(typ) && f.UserSQLType != "" && !isBinary(f.UserSQLType); {
+	case isStandardUUID(typ):
+		return // Bun knows it.
+	case isText:
+		SetAppend(f, appendText)
+		if !Reads(typ) {
+			SetScan(f, scanText)
+		}
+		return
+	case !Reads(typ):
+		SetScan(f, scanByteArray)
+	}
 	if f.DiscoveredSQLType == "" {
 		f.DiscoveredSQLType = sqltype.Blob
 		if f.Table.Dialect().Name() == dialect.MySQL {
-			f.DiscoveredSQLType = fmt.Sprintf("binary(%d)", f.IndirectType.Len())
+			f.DiscoveredSQLType = binaryOf(typ.Len())
 		}
 	}
-	SetScan(f, scanByteArray)
+}
+
+// isStandardUUID reports whether a type is that of the standard library, which
+// came with Go 1.27.
+func isStandardUUID(typ reflect.Type) bool { return typ.PkgPath() == "uuid" && typ.Name() == "UUID" }
+
+// textOf reports whether values of a type have a form as text.
+func textOf(typ reflect.Type) bool {
+	ptr := reflect.PointerTo(typ)
+	return ptr.Implements(reflect.TypeFor[encoding.TextMarshaler]()) && ptr.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// isBinary reports whether a column of an SQL type holds bytes.
+func isBinary(sqlType string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(sqlType), "(")
+	name = strings.TrimSpace(name)
+	return name == "bytea" || name == "binary" || name == "varbinary" || strings.HasSuffix(name, "blob")
+}
+
+// binaryOf is the column of so many bytes on MySQL, which knows no binary of
+// more than 255, and no key of more than 3072.
+func binaryOf(n int) string {
+	switch {
+	case n <= 255:
+		return fmt.Sprintf("binary(%d)", n)
+	case n <= 3072:
+		return fmt.Sprintf("varbinary(%d)", n)
+	case n < 1<<16:
+		return "blob"
+	case n < 1<<24:
+		return "mediumblob"
+	}
+	return "longblob"
+}
+
+// appendText appends the text that a value says it is.
+func appendText(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
+	ptr := reflect.New(v.Type())
+	ptr.Elem().Set(v)
+	m, _ := reflect.TypeAssert[encoding.TextMarshaler](ptr)
+	text, err := m.MarshalText()
+	if err != nil {
+		return dialect.AppendError(b, err)
+	}
+	return gen.Dialect().AppendString(b, string(text))
+}
+
+// scanText reads an array of bytes from its text, or from the bytes themselves.
+func scanText(dest reflect.Value, src any) error {
+	var text []byte
+	switch src := src.(type) {
+	case []byte:
+		text = src
+	case string:
+		text = []byte(src)
+	default:
+		return scanByteArray(dest, src)
+	}
+	u, _ := reflect.TypeAssert[encoding.TextUnmarshaler](dest.Addr())
+	err := u.UnmarshalText(text)
+	if err != nil && len(text) == dest.Len() {
+		return scanByteArray(dest, text)
+	}
+	return err
 }
 
 // isUUID reports whether a type is what the packages of UUIDs have: 16 bytes, or a
