@@ -94,8 +94,16 @@ func isStandard(root, function, file string) bool {
 
 // inLibrary reports whether a function is not the application's.
 func inLibrary(function, file string) bool {
-	return isStandard(standardFiles, function, file) || hasPrefix(function, libraries) ||
+	return isStandard(standardFiles, function, file) || hasPrefix(function, libraries) && !isTest(function) ||
 		slices.ContainsFunc(libraryFiles, func(part string) bool { return strings.Contains(file, part) })
+}
+
+// isTest reports whether a function is of a package of tests below our own path,
+// which is an application like any other.
+func isTest(function string) bool {
+	rest, below := strings.CutPrefix(function, "github.com/echobun/echobun/")
+	pkg, _, _ := strings.Cut(rest, ".")
+	return below && strings.HasSuffix(pkg, "_test")
 }
 
 func hasPrefix(s string, prefixes []string) bool {

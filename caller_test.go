@@ -16,8 +16,8 @@ import (
 	"github.com/echobun/echobun"
 )
 
-// TestCallerIsNoFunctionOfEcho sends a ROLLBACK that no line of the application
-// asks for, below a function of Echo that the compiler puts into this one.
+// TestCallerIsNoFunctionOfEcho sends a ROLLBACK and a COMMIT that no line of the
+// application asks for, below a function of Echo that the compiler puts into this one.
 func TestCallerIsNoFunctionOfEcho(t *testing.T) {
 	t.Parallel()
 	x := newExtension(t, echobun.Config{DatabaseURI: sqliteURL(t), RecordQueries: true})
@@ -32,16 +32,23 @@ func TestCallerIsNoFunctionOfEcho(t *testing.T) {
 		_, err := s.NewRaw("SELECT 1").Exec(c.Request().Context())
 		return errors.Join(errors.New("no"), err)
 	})
-	request(e, http.MethodGet, "/")
-
+	e.GET("/nothing", func(c echo.Context) error {
+		s = sessionOf(c)
+		return ran(s.NewRaw("SELECT 1").Exec(c.Request().Context()))
+	})
 	callers := make(map[string]string)
-	records, _ := s.Queries()
-	for _, r := range records {
-		callers[r.Op] = r.Caller
+	for _, path := range []string{"/", "/nothing"} {
+		request(e, http.MethodGet, path)
+		records, _ := s.Queries()
+		for _, r := range records {
+			callers[r.Op] = r.Caller
+		}
 	}
 	require.Regexp(t, `/caller_test\.go:\d+$`, callers["SELECT"])
 	require.Contains(t, callers, "ROLLBACK")
 	require.NotContains(t, callers["ROLLBACK"], "echo.go")
+	require.Contains(t, callers, "COMMIT")
+	require.NotContains(t, callers["COMMIT"], "echo.go")
 }
 
 // The COMMIT of an atomic request is sent below whatever writes the answer. It

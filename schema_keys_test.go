@@ -358,3 +358,26 @@ func TestForeignKeysOfPrimaryKeys(t *testing.T) {
 		require.Contains(t, q.String(), "FOREIGN KEY")
 	})
 }
+
+// TestCounterBehindAnotherKey has rows counted by a column that is not the first
+// of its primary key. SQLite refuses that when it is registered.
+func TestCounterBehindAnotherKey(t *testing.T) {
+	t.Parallel()
+	type invoiceLine struct {
+		Year   int64 `bun:",pk"`
+		Number int64 `bun:",pk,autoincrement"`
+	}
+	for name, url := range databases {
+		if name == "SQLite" {
+			continue
+		}
+		x := newExtension(t, echobun.Config{DatabaseURI: url(t)}, (*invoiceLine)(nil))
+		ctx, db := newSession(t, x)
+		require.NoError(t, x.CreateAll(ctx), name)
+		for want := range int64(2) {
+			line := invoiceLine{Year: 2024}
+			require.NoError(t, ran(db.NewInsert().Model(&line).Exec(ctx)), name)
+			require.Equal(t, want+1, line.Number, name)
+		}
+	}
+}

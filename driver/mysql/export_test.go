@@ -30,3 +30,6 @@ func WithExponents(query string) string { return withExponents(query) }
 
 // IsUnclear is isUnclear.
 var IsUnclear = isUnclear
+
+// WithCounterKey is withCounterKey.
+var WithCounterKey = withCounterKey

@@ -16,11 +16,13 @@ import (
 // newTable has a table that a builder makes take text of every kind. Where the
 // database's own character set, which a table would get, is another than
 // utf8mb4, as with a plain CREATE DATABASE on MariaDB before 11.6, it says so
-// in the statement. Else the database's collation is the table's.
+// in the statement. Else the database's collation is the table's. A column that
+// counts has an index.
 func (c *conn) newTable(ctx context.Context, query string) (string, error) {
 	if len(query) == 0 || query[0]|0x20 != 'c' && query[0] != '/' || !wire.NewTable(ctx) {
 		return query, nil
 	}
+	query = withCounterKey(query)
 	schema, end := columnsOf(query)
 	if end < 0 {
 		return query, nil
