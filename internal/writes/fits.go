@@ -87,12 +87,11 @@ func isBulk(q Builder) bool {
 // called for, which nobody has asked for, and fail to read it into a (*T)(nil)
 // when it is done.
 func ReturnsToNil(q *bun.InsertQuery) bool {
-	v, h, _ := parts(q)
-	if length(v, h.values) == 0 || length(v, h.returning) > 0 {
+	if _, isNil := nilModel(q); !isNil {
 		return false
 	}
-	_, isNil := nilModel(q)
-	return isNil
+	v, h, _ := parts(q)
+	return length(v, h.values) > 0 && length(v, h.returning) == 0
 }
 
 func fitsSlice(q Builder, t *schema.Table, s reflect.Value) error {
