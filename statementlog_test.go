@@ -372,7 +372,7 @@ func TestStatementLogNamesOnMySQL(t *testing.T) {
 	_, err := db.NewSelect().Table(&echobun.Table{Name: "audit_log"}).Where("? = ?", bun.Ident("action"), "x").Count(ctx)
 	require.NoError(t, err)
 	records, _ := log.take(t)
-	require.Equal(t, "SELECT count(*) FROM `audit_log` WHERE (? = ?)", records[0]["statement"])
+	require.Equal(t, "SELECT count(*) FROM `audit_log` WHERE (`action` = ?)", records[0]["statement"])
 
 	require.NoError(t, db.NewRaw(`SELECT "it's hidden", 'it\'s hidden', 'shown'`).Scan(ctx, new(string), new(string), new(string)))
 	records, _ = log.take(t)
