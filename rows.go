@@ -22,6 +22,8 @@ type rows struct {
 	last    []driver.Value // The row read last, in database/sql's memory.
 	columns []wire.Convert // What makes of its values those of a map; nil if the rows do not go into maps.
 
+	lending int8 // Whether bytes are lent to who keeps them.
+
 	fresh *reads.Fresh // Of the model that they are read into, until the first is.
 
 	values      []driver.Value // What was read before it is asked for, row after row.
@@ -69,6 +71,8 @@ func (r *rows) Next(dest []driver.Value) error {
 		r.last = dest
 		if r.columns != nil {
 			convert(r.columns, dest)
+		} else {
+			r.own(dest)
 		}
 		return nil
 	}

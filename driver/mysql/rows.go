@@ -54,6 +54,9 @@ func (r *rows) Next(dest []sqldriver.Value) error {
 	return r.explain(err)
 }
 
+// LendsBytes says that the bytes of a row are those of the connection's buffer.
+func (*rows) LendsBytes() {}
+
 // NextResultSet goes on to the next result.
 func (r *rows) NextResultSet() error {
 	err := r.explain(r.innerRows.NextResultSet())

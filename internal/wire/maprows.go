@@ -16,6 +16,10 @@ type MapRows interface {
 	MapColumns() []Convert
 }
 
+// LentRows are rows whose bytes are their driver's, and another row's once that
+// is read.
+type LentRows interface{ LendsBytes() }
+
 // A Convert makes of a driver's value the one that every database gives. It
 // leaves what it does not know, a null for one, as it is.
 type Convert func(sqldriver.Value) sqldriver.Value
