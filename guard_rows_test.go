@@ -30,6 +30,10 @@ func panicking(run func() error) (err error) {
 	return run()
 }
 
+// leftAfter is how long a read may take whose rows a panic or a Goexit leaves
+// locked: with many goroutines around they are freed after their context's end.
+const leftAfter = 300 * time.Millisecond
+
 // destinations are reads into what is no model, each of which panics.
 var destinations = map[string]func(ctx context.Context, db bun.IDB) error{
 	"scanner": func(ctx context.Context, db bun.IDB) error {
@@ -90,7 +94,7 @@ func TestDestinationsThatPanic(t *testing.T) {
 	withTicks(t, func(ctx context.Context, t *testing.T, x *echobun.Extension, db *echobun.Session) {
 		for name, read := range destinations {
 			for door, through := range waysIn(ctx, t, x, db) {
-				short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+				short, cancel := context.WithTimeout(ctx, leftAfter)
 				err := inTime(t, func() error {
 					return panicking(func() error { return through(func(db bun.IDB) error { return read(short, db) }) })
 				})
@@ -145,7 +149,7 @@ func TestRowsThatAPanicLeaves(t *testing.T) {
 		requireFree(ctx, t, x, db)
 		require.ErrorIs(t, inTime(t, func() error {
 			return panicking(func() error {
-				short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+				short, cancel := context.WithTimeout(ctx, leftAfter)
 				defer cancel()
 				return db.RunInTx(short, nil, func(ctx context.Context, tx *echobun.Session) error {
 					return touched(ctx, tx.Bind(""), func(db bun.IDB) error { return leave(ctx, db) })
@@ -163,7 +167,7 @@ func TestDestinationsThatPanicInIsolation(t *testing.T) {
 		require.NoError(t, err)
 		for name, read := range destinations {
 			require.Error(t, inTime(t, func() error {
-				short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+				short, cancel := context.WithTimeout(ctx, leftAfter)
 				defer cancel()
 				return panicking(func() error {
 					return db.RunInTx(short, nil, func(ctx context.Context, tx *echobun.Session) error { return read(ctx, tx.Bind("")) })

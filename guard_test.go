@@ -180,7 +180,9 @@ func TestScannersThatLeave(t *testing.T) {
 	t.Parallel()
 	withTicks(t, func(ctx context.Context, t *testing.T, x *echobun.Extension, db *echobun.Session) {
 		read := func(db bun.IDB) error {
-			return db.NewSelect().Model(new([]quitting)).Column("id", "bad").Scan(ctx)
+			short, cancel := context.WithTimeout(ctx, leftAfter)
+			defer cancel()
+			return db.NewSelect().Model(new([]quitting)).Column("id", "bad").Scan(short)
 		}
 		for _, through := range waysIn(ctx, t, x, db) {
 			ends(t, func() error { return through(read) })
@@ -190,8 +192,10 @@ func TestScannersThatLeave(t *testing.T) {
 			return // It has no RETURNING for an UPDATE.
 		}
 		ends(t, func() error {
+			short, cancel := context.WithTimeout(ctx, leftAfter)
+			defer cancel()
 			return db.Bind("").NewUpdate().Model(new(quitting)).ModelTableExpr("tickings AS quitting").
-				Set("bad = 'y'").Where("id = 1").Returning("bad").Scan(ctx)
+				Set("bad = 'y'").Where("id = 1").Returning("bad").Scan(short)
 		})
 		requireFree(ctx, t, x, db)
 	})

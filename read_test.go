@@ -79,11 +79,9 @@ func TestClonesReadIntoTheirOwnModel(t *testing.T) {
 		q := db.NewSelect().Model(&one).Relation("Poems").Relation("First").Where("poet.id = ?", ada)
 		require.NoError(t, q.Scan(ctx))
 		want := one
-		for range 2 {
-			require.NoError(t, q.Clone().Model(&other).Relation("Poems").Relation("First").Scan(ctx))
-			require.Len(t, other.Poems, 1)
-			require.Equal(t, want, one)
-		}
+		require.NoError(t, q.Clone().Model(&other).Relation("Poems").Relation("First").Scan(ctx))
+		require.Len(t, other.Poems, 1)
+		require.Equal(t, want, one)
 
 		parts := make([][]poet, 8)
 		var group sync.WaitGroup

@@ -7,11 +7,10 @@ package reads
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"runtime"
-	"strconv"
 	"strings"
-	"unsafe"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
@@ -36,10 +35,8 @@ func FreshFor(q *bun.SelectQuery, query string) *Fresh {
 			return &Fresh{slice: v}
 		}
 	case reflect.Struct:
-		if len(set(v, m)) > 0 && reads(m, query) {
-			if v, m, ok = model(sender(q)); ok && v.Kind() == reflect.Struct {
-				return &Fresh{relations: set(v, m)}
-			}
+		if found := set(v, m); len(found) > 0 && reads(m, query) && sends(q) {
+			return &Fresh{relations: found}
 		}
 	}
 	return nil
@@ -84,20 +81,16 @@ func reads(m bun.TableModel, query string) bool {
 	return true
 }
 
-// sender returns the builder that sends a statement through what was made for
-// q: that itself, or a clone, which may have another model. Bun does not tell,
-// so the stack has to. It is looked at only for a struct that is read again.
-func sender(q *bun.SelectQuery) *bun.SelectQuery {
+// sends reports whether q sends a statement through what was made for it, and
+// not a clone of it, which may have another model. Bun does not tell, so the stack
+// has to; if it does not either, nothing is made new. It is looked at only for
+// a struct that is read again.
+func sends(q *bun.SelectQuery) bool {
 	var buf [8 << 10]byte
 	stack := buf[:runtime.Stack(buf[:], false)]
 	_, args, _ := bytes.Cut(stack, []byte("bun.(*baseQuery).scan("))
-	first, _, _ := bytes.Cut(args, []byte(","))
-	at, err := strconv.ParseUint(string(first), 0, 64)
-	if err != nil || at == 0 { // As where it ends with a question mark: it may be of something else.
-		return q
-	}
-	p := uintptr(at)
-	return *(**bun.SelectQuery)(unsafe.Pointer(&p)) // A builder begins with its baseQuery.
+	first, _, _ := bytes.Cut(args, []byte(",")) // A builder begins with its baseQuery.
+	return string(first) == fmt.Sprintf("%#x", reflect.ValueOf(q).Pointer())
 }
 
 // model returns the value of q's model, a struct or a slice of structs.
