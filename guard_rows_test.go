@@ -136,7 +136,7 @@ func TestRowsThatAPanicLeaves(t *testing.T) {
 	t.Parallel()
 	withTicks(t, func(ctx context.Context, t *testing.T, x *echobun.Extension, db *echobun.Session) {
 		leave := func(ctx context.Context, db bun.IDB) error {
-			rows, err := db.QueryContext(ctx, "SELECT name FROM clocks") //nolint:sqlclosecheck // That is the point.
+			rows, err := db.QueryContext(ctx, "SELECT name FROM clocks") //nolint:sqlclosecheck,rowserrcheck // That is the point.
 			require.NoError(t, err)
 			require.True(t, rows.Next())
 			return rows.Scan(new(mood))

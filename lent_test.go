@@ -3,6 +3,7 @@ package echobun_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestAnyKeepsItsText(t *testing.T) {
 		ctx, db := newSchema(t, x)
 		rows := make([]valued, 300)
 		for i := range rows {
-			rows[i] = valued{int64(i + 1), strings.Repeat(fmt.Sprint(i%10), 100+i%50)}
+			rows[i] = valued{int64(i + 1), strings.Repeat(strconv.Itoa(i%10), 100+i%50)}
 		}
 		_, err := db.NewInsert().Model(&rows).Exec(ctx)
 		require.NoError(t, err)

@@ -215,7 +215,8 @@ func TestMapsThroughEveryDoor(t *testing.T) {
 			require.Equal(t, want, rows)
 			mine, err := db.QueryContext(ctx, "SELECT flag, price FROM kinds")
 			require.NoError(t, err)
-			require.NoError(t, errors.Join(x.Engine().ScanRows(ctx, mine, &own), mine.Err(), mine.Close()))
+			defer mine.Close()
+			require.NoError(t, errors.Join(x.Engine().ScanRows(ctx, mine, &own), mine.Err()))
 			require.Equal(t, want, own)
 
 			mine, err = db.NewSelect().Table("kinds").Column("flag").Rows(ctx)

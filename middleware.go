@@ -249,7 +249,7 @@ func (m *requests) serveAtomic(ctx context.Context, c echo.Context, outer *Sessi
 	}()
 	err = next(c)
 	returned = true
-	return w.End(c.Response().Status, err) //nolint:contextcheck // It has the one that came in.
+	return w.End(c.Response().Status, err)
 }
 
 // restore takes w out of the response again. If what was written went nowhere,

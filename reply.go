@@ -111,7 +111,7 @@ func (c *conn) answer(ctx context.Context, query string, inner sqldriver.Rows) (
 	fresh, _ := ctx.Value(freshKey{}).(*reads.Fresh)
 	known, _ := ctx.Value(replyKey{}).(*reply)
 	if known != nil {
-		c.watch.Begins(known.Context)
+		c.watch.Begins(known.Context) //nolint:contextcheck // It is the one that ctx comes from.
 	} else {
 		c.watch.Begins(ctx)
 	}

@@ -157,7 +157,7 @@ func writesFloat(v reflect.Value) bool {
 		v = v.Addr()
 	}
 	for v.IsValid() {
-		if valuer, ok := v.Interface().(sqldriver.Valuer); ok {
+		if valuer, ok := reflect.TypeAssert[sqldriver.Valuer](v); ok {
 			value, err := valuer.Value()
 			v = reflect.ValueOf(value)
 			return err == nil && v.IsValid() && v.CanFloat()

@@ -174,6 +174,7 @@ func TestTLSCallbacksThatLeave(t *testing.T) {
 	server, pool := startTLS(t)
 	for name, leave := range map[string]func(){"panic": func() { panic("a bug") }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			config := &tls.Config{RootCAs: pool, VerifyConnection: func(tls.ConnectionState) error { leave(); return nil }}
 			co, err := ours(t).Connector(parse(t, server.URL()), driver.Options{TLS: config})
 			require.NoError(t, err)
@@ -187,7 +188,7 @@ func TestTLSCallbacksThatLeave(t *testing.T) {
 			db := open(t, parse(t, server.URL()), driver.Options{})
 			require.Eventually(t, func() bool {
 				var n int
-				err := db.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'unauthenticated user'").Scan(&n)
+				err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'unauthenticated user'").Scan(&n)
 				return err == nil && n == 0
 			}, 3*time.Second, 20*time.Millisecond, "the server would wait for 10 s")
 		})

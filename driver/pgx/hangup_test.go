@@ -60,6 +60,7 @@ func TestReaderThatComesBackLate(t *testing.T) {
 		slow := make(slowScanner)
 		go func() { <-slow; cancel() }()
 		require.NoError(t, rows.Scan(slow))
+		_ = rows.Err()
 	}
 	read(db)
 	exec(t, db, "INSERT INTO writes (n) VALUES (1)")
@@ -90,7 +91,7 @@ func TestBusyWhileTheReaderIsAway(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	rows, err := tx.QueryContext(ctx, "SELECT generate_series(1, 3)")
+	rows, err := tx.QueryContext(ctx, "SELECT generate_series(1, 3)") //nolint:sqlclosecheck // They are, twice.
 	require.NoError(t, err)
 	defer rows.Close()
 	require.True(t, rows.Next())
@@ -103,7 +104,7 @@ func TestBusyWhileTheReaderIsAway(t *testing.T) {
 		require.Error(t, err)
 	}
 	<-back
-	_ = rows.Close()
+	_, _ = rows.Err(), rows.Close()
 	require.Error(t, tx.Commit())
 	require.Zero(t, count(t, db, "writes"))
 }

@@ -34,7 +34,7 @@ func makesNumbers(declared string) bool {
 }
 
 // ofNumbers are the columns in which a number is the same, however it is written.
-var ofNumbers = regexp.MustCompile(`(?i)INT|NUM|DEC|REAL|FLOA|DOUB|MONEY|JSON`)
+var ofNumbers = regexp.MustCompile(`(?i)INT|NUM|DEC|REAL|FLOA|DOUB|MONEY|JSON`) //nolint:misspell // As SQLite has it.
 
 // keepDigits refuses a text that its column would make another of, and reads
 // the digits of a number as a text.

@@ -112,7 +112,9 @@ func mapRows(t *testing.T, db *bun.DB, query string) (all [][]sqldriver.Value) {
 		if err != nil {
 			return err
 		}
-		columns := rows.(wire.MapRows).MapColumns() //nolint:forcetypeassert // They are.
+		maps, ok := rows.(wire.MapRows)
+		require.True(t, ok)
+		columns := maps.MapColumns()
 		for {
 			row := make([]sqldriver.Value, len(columns))
 			if err := rows.Next(row); err != nil {
@@ -136,5 +138,9 @@ func withConn(t *testing.T, db *bun.DB, use func(sqldriver.QueryerContext) error
 	conn, err = db.DB.Conn(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
-	return conn.Raw(func(c any) error { return use(c.(sqldriver.QueryerContext)) }) //nolint:forcetypeassert // It is.
+	return conn.Raw(func(c any) error {
+		queryer, ok := c.(sqldriver.QueryerContext)
+		require.True(t, ok)
+		return use(queryer)
+	})
 }

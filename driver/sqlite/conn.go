@@ -155,7 +155,7 @@ func (c *conn) run(ctx context.Context, v verb, call func(context.Context) error
 	}
 	w := c.in.watch(ctx, nil)
 	defer w.close()
-	return c.leave(v, c.attempt(ctx, v, limit, w, call))
+	return c.leave(v, c.attempt(ctx, v, limit, w, call)) //nolint:contextcheck // What it asks is of what is done.
 }
 
 // attempt does one call into SQLite under a watch.

@@ -194,13 +194,15 @@ func TestWhoHasReadDoesNotQueue(t *testing.T) {
 				}
 				time.AfterFunc(50*time.Millisecond, func() { _ = other.Commit() })
 				start := time.Now()
-				insert, err := tx.(preparer).PrepareContext(t.Context(), "INSERT INTO x VALUES (2)") //nolint:forcetypeassert // It can.
+				prepares, ok := tx.(preparer)
+				require.True(t, ok)
+				insert, err := prepares.PrepareContext(t.Context(), "INSERT INTO x VALUES (2)")
 				require.NoError(t, err)
+				defer insert.Close()
 				_, err = insert.ExecContext(t.Context())
 				require.Less(t, time.Since(start), 4*time.Second)
 				require.Equal(t, tt.reads, lite().Classify(err) == driver.Serialization, "%v", err)
 				require.Equal(t, tt.reads, err != nil, "%v", err)
-				require.NoError(t, insert.Close())
 				rollback()
 				run(t, db, "INSERT INTO x VALUES (3)")
 			})

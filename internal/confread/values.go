@@ -18,6 +18,7 @@ import (
 // drop repeated ones without a word.
 type Object []Member
 
+// A Member is a key of an object, and its value.
 type Member struct {
 	Name  string
 	Value any
@@ -137,6 +138,7 @@ func Into[T any](field *T, read func(any) (T, error)) func(string, any) error {
 	}
 }
 
+// Pointer reads what read does, and returns a pointer to it.
 func Pointer[T any](read func(any) (T, error)) func(any) (*T, error) {
 	return func(v any) (*T, error) {
 		value, err := read(v)
@@ -147,6 +149,7 @@ func Pointer[T any](read func(any) (T, error)) func(any) (*T, error) {
 	}
 }
 
+// String reads a string.
 func String(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
@@ -154,6 +157,7 @@ func String(v any) (string, error) {
 	return "", wrongType("a string", v)
 }
 
+// Strings reads a list of strings.
 func Strings(v any) ([]string, error) {
 	list, ok := v.([]any)
 	if !ok {
@@ -168,6 +172,7 @@ func Strings(v any) ([]string, error) {
 	return out, nil
 }
 
+// Bool reads a boolean.
 func Bool(v any) (bool, error) {
 	if b, ok := v.(bool); ok {
 		return b, nil
@@ -199,6 +204,7 @@ func Unsupported(_ string, v any) error {
 	return err
 }
 
+// Int reads a whole number of 32 bits.
 func Int(v any) (int, error) {
 	text, ok := numeral(v)
 	if !ok {

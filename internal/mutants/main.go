@@ -40,7 +40,8 @@ import (
 var ofLibrary = []string{
 	".", "./driver", "./driver/pgx", "./driver/mysql", "./driver/sqlite",
 	"./internal/wire", "./internal/sqltext", "./internal/sqlwords",
-	"./internal/writes", "./internal/reads", "./internal/fields",
+	"./internal/writes", "./internal/reads", "./internal/fields", "./internal/confread", "./internal/response",
+	"./internal/rowlock", "./internal/literal", "./internal/urlhints",
 }
 
 func main() {

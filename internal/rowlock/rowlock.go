@@ -139,7 +139,7 @@ func unlock(at uintptr) bool {
 	if holds(unsafe.Add(rows, hold.Offset)) {
 		return false
 	}
-	lock, ok := reflect.NewAt(mutex.Type, unsafe.Add(rows, mutex.Offset)).Interface().(runlocker)
+	lock, ok := reflect.TypeAssert[runlocker](reflect.NewAt(mutex.Type, unsafe.Add(rows, mutex.Offset)))
 	if ok {
 		lock.RUnlock()
 	}

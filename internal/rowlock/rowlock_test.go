@@ -123,7 +123,7 @@ func TestWhoLeavesAScanIsNotWaitedFor(t *testing.T) {
 		for kind, read := range map[string]func(ctx context.Context, db *sql.DB){
 			"row": func(ctx context.Context, db *sql.DB) { _ = db.QueryRowContext(ctx, "").Scan(scans(leave)) },
 			"rows that are closed": func(ctx context.Context, db *sql.DB) {
-				rows, err := db.QueryContext(ctx, "")
+				rows, err := db.QueryContext(ctx, "") //nolint:rowserrcheck // It does not come so far.
 				require.NoError(t, err)
 				defer rows.Close()
 				for rows.Next() {
@@ -134,13 +134,13 @@ func TestWhoLeavesAScanIsNotWaitedFor(t *testing.T) {
 				tx, err := db.BeginTx(ctx, nil)
 				require.NoError(t, err)
 				defer func() { _ = tx.Rollback() }()
-				rows, err := tx.QueryContext(ctx, "") //nolint:sqlclosecheck // The end of the transaction closes them.
+				rows, err := tx.QueryContext(ctx, "") //nolint:sqlclosecheck,rowserrcheck // The end of the transaction closes them.
 				require.NoError(t, err)
 				rows.Next()
 				_ = rows.Scan(scans(leave))
 			},
 			"recovered": func(ctx context.Context, db *sql.DB) {
-				rows, err := db.QueryContext(ctx, "")
+				rows, err := db.QueryContext(ctx, "") //nolint:rowserrcheck,sqlclosecheck // It is not clear to the linter who closes them.
 				require.NoError(t, err)
 				defer rows.Close()
 				for rows.Next() { // As often as there are rows: the lock is held as often.
@@ -150,7 +150,7 @@ func TestWhoLeavesAScanIsNotWaitedFor(t *testing.T) {
 			"context's end": func(ctx context.Context, db *sql.DB) {
 				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
-				rows, err := db.QueryContext(ctx, "") //nolint:sqlclosecheck // That closes them.
+				rows, err := db.QueryContext(ctx, "") //nolint:sqlclosecheck,rowserrcheck // That closes them.
 				require.NoError(t, err)
 				require.True(t, rows.Next())
 				inTime(t, func() { _ = rows.Scan(scans(leave)) })

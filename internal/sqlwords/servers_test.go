@@ -119,5 +119,5 @@ func columnsOf(ctx context.Context, db *sql.DB, query string) (n int, ok bool) {
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()
-	return len(columns), err == nil && rows.Next()
+	return len(columns), err == nil && rows.Next() && rows.Err() == nil
 }

@@ -204,11 +204,9 @@ func (d Dialect) LineComment(text string) bool {
 // LineEnd returns where a line of text ends, for a comment in it. To PostgreSQL
 // a carriage return is the end as well.
 func (d Dialect) LineEnd(text string) int {
-	end := -1
+	end := strings.IndexByte(text, '\n')
 	if d == Postgres {
 		end = strings.IndexAny(text, "\r\n")
-	} else {
-		end = strings.IndexByte(text, '\n')
 	}
 	if end < 0 {
 		return len(text)

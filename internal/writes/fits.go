@@ -14,7 +14,7 @@ var (
 
 	errEmpty = errors.New("an empty slice: there is nothing to insert: give it an element at least, or leave the statement out")
 
-	errEmptyBulk = errors.New("Bulk of an empty slice: there is nothing to change: give it an element at least, or leave the statement out")
+	errEmptyBulk = errors.New("an empty slice in Bulk: there is nothing to change: give it an element at least, or leave the statement out")
 
 	errNoValues = errors.New("an empty slice: a VALUES list has a row at least")
 

@@ -71,7 +71,7 @@ func ConnOf(q bun.Query) bun.IConn {
 	if !ok || h.conn == nil {
 		return nil
 	}
-	conn, _ := reflect.NewAt(reflect.TypeFor[bun.IConn](), v.FieldByIndex(h.conn).Addr().UnsafePointer()).Elem().Interface().(bun.IConn)
+	conn, _ := reflect.TypeAssert[bun.IConn](reflect.NewAt(reflect.TypeFor[bun.IConn](), v.FieldByIndex(h.conn).Addr().UnsafePointer()).Elem())
 	return conn
 }
 
