@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/echobun/echobun/driver"
 	"github.com/echobun/echobun/internal/confread"
 )
 
@@ -127,13 +128,25 @@ func (e *environment) decode(name, bind, text string, read func(d *decoder, v an
 	}
 }
 
+// isURL reports whether a variable has the URL of a database, by which one that
+// is misnamed is told from another's: a service "app-binds" of Kubernetes has
+// variables of the same beginning.
+func isURL(text string) bool {
+	u, err := driver.ParseURL(text)
+	if err != nil {
+		return false
+	}
+	_, err = driver.Lookup(u)
+	return err == nil
+}
+
 // binds reads the variables that hold one bind each, on top of cfg.Binds.
 func (e *environment) binds(cfg *Config) {
 	names := make(map[string]string) // By bind key.
 	for _, name := range slices.Sorted(maps.Keys(e.vars)) {
 		bind, found := strings.CutPrefix(name, envBind)
 		if !found {
-			if bind, found = strings.CutPrefix(name, "BINDS_"); found {
+			if bind, found = strings.CutPrefix(name, "BINDS_"); found && isURL(e.vars[name]) {
 				e.fail(name, fmt.Errorf("has one underscore before the bind key: write %s%s%s", e.prefix, envBind, bind))
 			}
 			continue

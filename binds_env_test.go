@@ -104,7 +104,8 @@ func TestConfigFromEnvErrors(t *testing.T) {
 	t.Setenv("APP_BINDS__auth", "a://u:s3cr3t@h")
 	t.Setenv("APP_BINDS__BROKEN", `{"url": "a://u:s3cr3t@h`)
 	t.Setenv("APP_BINDS__", "a://u:s3cr3t@h")
-	t.Setenv("APP_BINDS_LATE", "a://u:s3cr3t@h")
+	t.Setenv("APP_BINDS_LATE", "postgresql://u:s3cr3t@h")
+	t.Setenv("APP_BINDS_PORT", "tcp://10.0.0.1:80") // As Kubernetes makes them.
 	t.Setenv("APP_SLOW_QUERY", "s3cr3t")
 	t.Setenv("APP_ECHO", "s3cr3t")
 

@@ -72,19 +72,6 @@ var destinations = map[string]func(ctx context.Context, db bun.IDB) error{
 		}
 		return rows.Err()
 	},
-	"rows behind a recover": func(ctx context.Context, db bun.IDB) error {
-		rows, err := db.QueryContext(ctx, "SELECT name FROM clocks")
-		if err != nil {
-			return err
-		}
-		for rows.Next() && err == nil {
-			err = panicking(func() error { return rows.Scan(new(mood)) })
-		}
-		if err := rows.Close(); err != nil {
-			return err
-		}
-		return err
-	},
 }
 
 // TestDestinationsThatPanic reads them through every door. Database/sql leaves

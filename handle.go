@@ -35,7 +35,8 @@ func (h *handle) Dialect() schema.Dialect { return h.e.db.Dialect() }
 func (h *handle) NewValues(model any) *bun.ValuesQuery {
 	if err := writes.Values(model); err != nil {
 		err = &ModelError{Model: fmt.Sprintf("%T", model), Bind: h.e.key, Err: err}
-		return bun.NewValuesQuery(h.e.db, (*noModel)(nil)).Conn((*sender)(h)).Err(err)
+		// Of maps SetValues makes nothing, so that it fails as well: it asks for no Err.
+		return bun.NewValuesQuery(h.e.db, &[]map[string]any{}).Conn((*sender)(h)).Err(err)
 	}
 	return bun.NewValuesQuery(h.e.db, model).Conn((*sender)(h))
 }

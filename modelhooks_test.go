@@ -207,3 +207,26 @@ func TestModelsThatAreNoPointers(t *testing.T) {
 		require.Empty(t, hook.take(), "bind %q", key)
 	}
 }
+
+// TestSetValuesOfAMap sets what a map has, and nothing without a word.
+func TestSetValuesOfAMap(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"PostgreSQL", "SQLite"} { // MariaDB has no ON CONFLICT.
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newExtension(t, echobun.Config{DatabaseURI: databases[name](t)}, (*nilPlain)(nil))
+			ctx, db := newSchema(t, x)
+			_, err := db.NewInsert().Model(&nilPlain{ID: 1, Text: "a"}).Exec(ctx)
+			require.NoError(t, err)
+			put := func() *bun.InsertQuery {
+				return db.NewInsert().Model(&nilPlain{ID: 1, Text: "b"}).On("CONFLICT (id) DO UPDATE")
+			}
+			require.NoError(t, ran(put().SetValues(db.NewValues(&map[string]any{"text": "c"})).Exec(ctx)))
+			require.Error(t, ran(put().Set("text = 'd'").SetValues(db.NewValues((*nilPlain)(nil))).Exec(ctx)))
+			require.Error(t, ran(put().Set("text = 'd'").SetValues(db.NewValues(&[]nilPlain{})).Exec(ctx)))
+			var text string
+			require.NoError(t, db.NewSelect().Model((*nilPlain)(nil)).Column("text").Where("id = 1").Scan(ctx, &text))
+			require.Equal(t, "c", text)
+		})
+	}
+}

@@ -71,6 +71,23 @@ func TestBuildersAreUsedAgain(t *testing.T) {
 	})
 }
 
+// A query in brackets may read the table of a relation.
+func TestReadAgainWithASubquery(t *testing.T) {
+	t.Parallel()
+	twoPoets(t, func(ctx context.Context, t *testing.T, db *echobun.Session, ada, _ int64) {
+		poems := func() *bun.SelectQuery { return db.NewSelect().Model((*poem)(nil)).ColumnExpr("count(*)") }
+		one := poet{ID: ada}
+		q := db.NewSelect().Model(&one).Relation("Poems").Column("poet.id").ColumnExpr("(?) AS name", poems()).Where("poet.id = ?", ada)
+		with := db.NewSelect().Model(&one).Relation("Poems").With("p", poems()).Column("poet.id").Where("poet.id = ?", ada)
+		for range 2 {
+			require.NoError(t, q.Scan(ctx))
+			require.Len(t, one.Poems, 1)
+			require.NoError(t, with.Scan(ctx))
+			require.Len(t, one.Poems, 1)
+		}
+	})
+}
+
 // A clone that has another model leaves that of the original alone.
 func TestClonesReadIntoTheirOwnModel(t *testing.T) {
 	t.Parallel()

@@ -85,8 +85,9 @@ func (r *reply) Err() error {
 
 // Why it is not known what became of a statement whose rows were not all read.
 var (
-	errDone  = errors.New("the server has done it, but the context ended before the rows that it returns were read")
-	errBegun = errors.New("it calls a function, which may write, and the context ended before all rows that it returns were read")
+	errDone       = errors.New("the server has done it, but the context ended before the rows that it returns were read")
+	errUnreadable = errors.New("the server has done it, but a value that it returns cannot be read")
+	errBegun      = errors.New("it calls a function, which may write, and the context ended before all rows that it returns were read")
 )
 
 // unread is the error of rows that their reader had no time for. The driver
@@ -165,6 +166,9 @@ func (r *rows) readAhead(kind sqltext.Reply) (state int32, err error) {
 		limit = maxAhead
 	}
 	if state, err = r.readUpTo(limit); err != nil {
+		if kind == sqltext.OfWrite && r.c.e.driverClass(err)&driver.InvalidValue != 0 {
+			return state, r.c.e.unread(r.query, errUnreadable, err) // The statement is done: only its answer is at fault.
+		}
 		return state, r.c.refused(operation(r.query), err)
 	}
 	if state == replyBegun || !r.HasNextResultSet() {

@@ -122,6 +122,9 @@ func TestTablesByTextWithAStruct(t *testing.T) {
 
 		_, err = db.NewInsert().Model((*actionRow)(nil)).Table("audit_log").Exec(ctx)
 		require.NoError(t, err)
+		// What is to be read into may have been set, by a hook for instance: it is sent.
+		_, err = db.NewInsert().Model(&read).Table("audit_log").Returning("*").Exec(ctx)
+		require.ErrorIs(t, err, echobun.ErrUnique)
 		n, err := db.NewSelect().Model((*actionRow)(nil)).Count(ctx)
 		require.NoError(t, err)
 		require.EqualValues(t, 3, n)
@@ -184,6 +187,11 @@ func TestInsertOfMapsIsRefused(t *testing.T) {
 			_, err := db.NewInsert().Table(log).Model(&rows).Exec(ctx)
 			requireModelError(t, err, says)
 			requireModelError(t, db.NewInsert().Table(log).Model(&rows).Returning("id").Scan(ctx, new(int64)), says)
+			again := db.NewInsert().Table(log).Model(&rows)
+			_ = again.String() // What looks at a statement makes it too.
+			for range 2 {
+				requireModelError(t, ran(again.Exec(ctx)), says)
+			}
 		}
 		_, err := db.NewInsert().Table(log).Exec(ctx)
 		requireModelError(t, err, "without a row")

@@ -43,15 +43,21 @@ func keepDigits(f *schema.Field) {
 	if write == nil || !makesNumbers(declared) || isNumeric(fields.TypeOf(f)) || fields.TypeOf(f) == reflect.TypeFor[time.Time]() {
 		return
 	}
-	kept := sameText
-	if ofNumbers.MatchString(declared) {
+	kept, why := sameText, errDigits
+	switch {
+	case makesFloats(declared):
+		kept = sameFloat
+	case ofNumbers.MatchString(declared):
 		kept = sameNumber
+	}
+	if isJSON(strings.ToUpper(declared)) {
+		why = errJSONDigits
 	}
 	f.Append = func(gen schema.QueryGen, b []byte, v reflect.Value) []byte {
 		start := len(b)
 		b = write(gen, b, v)
 		if text, quoted := bytes.CutPrefix(b[start:], []byte("'")); quoted && looksLikeNumber(text[:len(text)-1]) && !kept(string(text[:len(text)-1])) {
-			return bundialect.AppendError(b[:start], fmt.Errorf("%w: a column of type %s: declare it TEXT", errDigits, declared))
+			return bundialect.AppendError(b[:start], fmt.Errorf("%w: a column of type %s: declare it TEXT", why, declared))
 		}
 		return b
 	}
@@ -65,6 +71,14 @@ func keepDigits(f *schema.Field) {
 	}
 }
 
+// makesFloats reports whether a column of a declared type makes floats of all
+// numbers.
+func makesFloats(declared string) bool {
+	declared = strings.ToUpper(declared)
+	return !strings.Contains(declared, "INT") &&
+		(strings.Contains(declared, "REAL") || strings.Contains(declared, "FLOA") || strings.Contains(declared, "DOUB")) //nolint:misspell // As SQLite has it.
+}
+
 var errDigits = errors.New("sqlite: a text that is a number, and would be stored as another")
 
 // isNumeric reports whether Bun writes values of a type without quotes.
@@ -75,10 +89,16 @@ func isNumeric(typ reflect.Type) bool {
 // sameNumber reports whether a text that SQLite takes for a number is stored
 // with all its digits.
 func sameNumber(text string) bool {
-	text = strings.TrimSpace(text)
-	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+	if _, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil {
 		return true
 	}
+	return sameFloat(text)
+}
+
+// sameFloat reports whether a text that SQLite takes for a number has all its
+// digits as a float.
+func sameFloat(text string) bool {
+	text = strings.TrimSpace(text)
 	n, err := strconv.ParseFloat(text, 64)
 	if errors.Is(err, strconv.ErrSyntax) {
 		return true

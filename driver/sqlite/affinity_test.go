@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/big"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,8 @@ func TestTextsThatAreNumbers(t *testing.T) {
 		Sum           decimal
 		Key           string `bun:"type:uuid,nullzero"`
 		State         string `bun:"type:state,nullzero"`
+		Ratio         string `bun:"type:double precision,nullzero"`
+		Big           *big.Int
 	}
 	_, err := db.NewCreateTable().Model((*row)(nil)).Exec(t.Context())
 	require.NoError(t, err)
@@ -41,6 +44,7 @@ func TestTextsThatAreNumbers(t *testing.T) {
 		{Plain: "007", Sum: "12345678901234567.89", Price: "123456789012345.67", Key: "12", State: "-7"},
 		{Plain: "1e5", Sum: " 1 ", Price: "9223372036854775807", Key: "1e", State: "e5"},
 		{Plain: "+1", Sum: ".5", Price: "-0.1", Key: "12a", State: "1.2.3"},
+		{Ratio: "9007199254740992", Big: new(big.Int).Lsh(big.NewInt(3), 80)}, // Whose column is one of text.
 	} {
 		_, err := db.NewInsert().Model(&want).Exec(t.Context())
 		require.NoError(t, err, "%+v", want)
@@ -60,6 +64,7 @@ func TestTextsThatAreNumbers(t *testing.T) {
 		{State: "+1"},
 		{State: " 1"},
 		{State: "1e400"},
+		{Ratio: "9007199254740993"},
 	} {
 		text := db.NewInsert().Model(&bad).String()
 		require.Contains(t, text, "?!(sqlite: a text that is a number", "%+v", bad)

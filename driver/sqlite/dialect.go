@@ -51,14 +51,10 @@ func (d *dialect) RenewTables(build func(*schema.Tables) bool) { d.registry.Rene
 
 // AppendJSON appends JSON as it is. Bun's own is written for PostgreSQL, which
 // cannot store a NUL: it leaves NUL bytes out and doubles the backslash of
-// \u0000. A number by itself is refused if SQLite, which stores it as one, would
-// round it.
+// \u0000.
 func (*dialect) AppendJSON(b, json []byte) []byte {
-	switch {
-	case bytes.IndexByte(json, 0) >= 0:
+	if bytes.IndexByte(json, 0) >= 0 {
 		return bundialect.AppendError(b, errJSONNul)
-	case looksLikeNumber(json) && !sameNumber(string(json)):
-		return bundialect.AppendError(b, errJSONDigits)
 	}
 	return literal.AppendString(b, json)
 }

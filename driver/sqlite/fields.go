@@ -26,6 +26,14 @@ func (d describer) OnTable(t *schema.Table) {
 	for _, f := range t.FieldMap {
 		if !f.Tag.HasOption("msgpack") {
 			cure(f)
+		}
+	}
+}
+
+// OnFields implements [wire.FieldsObserver]: it looks at what is written in the end.
+func (describer) OnFields(t *schema.Table) {
+	for _, f := range t.FieldMap {
+		if !f.Tag.HasOption("msgpack") {
 			keepDigits(f)
 		}
 	}

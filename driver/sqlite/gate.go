@@ -84,13 +84,17 @@ func (g *gate) before(w *waiter, seen map[*waiter]bool) []any {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	units := []any{g.unit}
+	var ahead []*waiter
 	for e := g.queue.Front(); e != nil; e = e.Next() {
 		if e.Value == w {
+			for _, other := range ahead { // Only if w waits, and they have been told.
+				seen[other] = true
+			}
 			return units
 		}
 		if other, _ := e.Value.(*waiter); other.unit != nil {
 			units = append(units, other.unit)
-			seen[other] = true
+			ahead = append(ahead, other)
 		}
 	}
 	return nil

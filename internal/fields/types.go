@@ -31,6 +31,9 @@ func unwrapNulls(t *schema.Table) map[*schema.Field]reflect.Type {
 	var hidden map[*schema.Field]reflect.Type
 	for _, f := range t.FieldMap {
 		inside := insideNull(f.IndirectType)
+		if f.Tag.HasOption("msgpack") {
+			inside = reflect.TypeFor[[]byte]()
+		}
 		if inside == nil {
 			continue
 		}

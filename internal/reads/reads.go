@@ -14,6 +14,9 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/echobun/echobun/internal/sqltext"
+	"github.com/echobun/echobun/internal/sqlwords"
 )
 
 // A Fresh has Bun read into a model as if that were new.
@@ -31,11 +34,11 @@ func FreshFor(q *bun.SelectQuery, query string) *Fresh {
 	}
 	switch v.Kind() {
 	case reflect.Slice:
-		if v.Cap() > 0 && v.Type().Elem().Kind() != reflect.Interface && reads(m, query) {
+		if v.Cap() > 0 && v.Type().Elem().Kind() != reflect.Interface && reads(q, m, query) {
 			return &Fresh{slice: v}
 		}
 	case reflect.Struct:
-		if found := set(v, m); len(found) > 0 && reads(m, query) && sends(q) {
+		if found := set(v, m); len(found) > 0 && reads(q, m, query) && sends(q) {
 			return &Fresh{relations: found}
 		}
 	}
@@ -68,8 +71,8 @@ func set(v reflect.Value, m bun.TableModel) (found []reflect.Value) {
 
 // reads reports whether a statement may be one that reads a model, and none for
 // a relation of it, which has a table of its own.
-func reads(m bun.TableModel, query string) bool {
-	_, from, _ := strings.Cut(query, " FROM ")
+func reads(q *bun.SelectQuery, m bun.TableModel, query string) bool {
+	from := mainFrom(sqltext.Words(q.DB().Dialect().Name()), query)
 	if strings.HasPrefix(from, string(m.Table().SQLNameForSelects)) {
 		return true
 	}
@@ -79,6 +82,26 @@ func reads(m bun.TableModel, query string) bool {
 		}
 	}
 	return true
+}
+
+// mainFrom returns what stands behind the FROM of a statement itself, and not of
+// a query in its brackets.
+func mainFrom(d sqlwords.Dialect, query string) string {
+	depth := 0
+	for s := d.Scan(query); ; {
+		word := s.Next()
+		switch {
+		case word == "":
+			return ""
+		case s.Quoted():
+		case word == "(":
+			depth++
+		case word == ")":
+			depth--
+		case depth == 0 && strings.EqualFold(word, "FROM"):
+			return strings.TrimLeft(s.Rest(), " ")
+		}
+	}
 }
 
 // sends reports whether q sends a statement through what was made for it, and

@@ -59,10 +59,17 @@ type generation struct {
 // Tables returns the registry of this generation.
 func (g *generation) Tables() *schema.Tables { return g.tables }
 
+// A FieldsObserver is a dialect that wants to know how the fields of a table are
+// written, once they have been cured.
+type FieldsObserver interface{ OnFields(t *schema.Table) }
+
 // OnTable is called by Bun with each table that it has built, before anybody
 // else sees it.
 func (g *generation) OnTable(t *schema.Table) {
 	fields.Describe(t, g.Dialect.OnTable)
+	if d, ok := g.Dialect.(FieldsObserver); ok {
+		d.OnFields(t)
+	}
 	replaceInterfaces(t)
 	guardScans(t)
 	if g.registry.observe != nil {

@@ -121,7 +121,7 @@ func Values(model any) error {
 		return errNil
 	}
 	switch v = v.Elem(); {
-	case v.Kind() == reflect.Struct:
+	case v.Kind() == reflect.Struct, v.Kind() == reflect.Map: // A map is for SetValues; Bun makes no list of it.
 		return nil
 	case v.Kind() != reflect.Slice:
 		return errNoList
@@ -172,9 +172,12 @@ func panics(q Builder) (yes bool) {
 }
 
 // stored returns an error if the values of an INSERT's model would be neither
-// stored nor read.
+// stored nor read: what Returning was asked for is for rows that come back.
 func stored(q Builder) error {
 	if _, inserts := q.(*bun.InsertQuery); !inserts || !copies(q) {
+		return nil
+	}
+	if at, h, _ := parts(q); length(at, h.returning) > 0 {
 		return nil
 	}
 	_, v, ok := model(q)

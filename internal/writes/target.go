@@ -30,12 +30,17 @@ type Target struct {
 
 	rows *[]map[string]any // What the caller gave.
 	one  *map[string]any   // What stands in for it.
+	none *map[string]any   // What stands in for what is refused.
 }
 
 // AppendQuery appends the name. What it makes of the model Bun asks for next.
 func (t *Target) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	if m := t.Query.GetModel(); t.none != nil && m != nil && m.Value() == any(t.none) {
+		return gen.AppendIdent(b, t.Table), nil // It is refused already.
+	}
 	if *t.Refused = t.begin(); *t.Refused != nil {
-		t.Query.Model(&map[string]any{"": nil}) // So that Bun comes as far as to the connection.
+		t.none = &map[string]any{"": nil}
+		t.Query.Model(t.none) // So that Bun comes as far as to the connection.
 	}
 	return gen.AppendIdent(b, t.Table), nil
 }
