@@ -115,7 +115,7 @@ func (w *write) QueryContext(ctx context.Context, query string, args ...any) (*s
 		writes.Failed(w.q, w.was)
 		return nil, err
 	}
-	rows, err = writes.Rows(w.q, rows, maps) //nolint:contextcheck // They are in memory, where no context ends them.
+	rows, err = writes.Rows(ctx, w.q, rows, maps)
 	if err != nil {
 		writes.Failed(w.q, w.was)
 		return nil, w.unread(ctx, query, err)

@@ -14,8 +14,9 @@ import (
 
 // Rows returns what Bun is to read in place of rows, the answer to the
 // finished statement of q. It reads them to their end before Bun touches the
-// caller's slice, so a statement that fails midway leaves that as it was.
-func Rows(q Builder, rows *sql.Rows, maps *Maps) (*sql.Rows, error) {
+// caller's slice, so a statement that fails midway leaves that as it was. The end
+// of ctx does not close them; it tells when Bun should be done with them.
+func Rows(ctx context.Context, q Builder, rows *sql.Rows, maps *Maps) (*sql.Rows, error) {
 	t, s, ok := slice(q)
 	if !ok || maps == nil {
 		return rows, nil
@@ -25,7 +26,8 @@ func Rows(q Builder, rows *sql.Rows, maps *Maps) (*sql.Rows, error) {
 		return nil, err
 	}
 	a.to = placeFor(q, t, s, a)
-	return a.open()
+	a.watch.Begins(ctx)
+	return a.open() //nolint:contextcheck // They are in memory, where no context ends them.
 }
 
 // Keeps reports whether [Rows] will read what q returns.
