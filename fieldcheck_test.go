@@ -35,7 +35,7 @@ type leftOut struct {
 }
 
 // A UUID is as the packages of UUIDs have it.
-type UUID [16]byte //nolint:recvcheck // As such types have it.
+type UUID [16]byte //nolint:recvcheck // As in google/uuid: Value is of the value, Scan of a pointer.
 
 // Value writes it as text.
 func (u UUID) Value() (driver.Value, error) {
@@ -50,7 +50,7 @@ func (u *UUID) Scan(src any) error {
 }
 
 // A NullUUID may be null.
-type NullUUID struct { //nolint:recvcheck // As such types have it.
+type NullUUID struct { //nolint:recvcheck // As in google/uuid: Value is of the value, Scan of a pointer.
 	UUID  UUID
 	Valid bool
 }

@@ -28,7 +28,7 @@ func (k *badge) UnmarshalText(text []byte) error {
 }
 
 // A seal says itself how it is written and read.
-type seal [4]byte //nolint:recvcheck // As such types have it.
+type seal [4]byte //nolint:recvcheck // Value is of the value, as for any Valuer, and Scan of a pointer.
 
 func (s seal) Value() (driver.Value, error) { return fmt.Sprintf("seal %x", s[:]), nil }
 

@@ -34,7 +34,7 @@ func makesNumbers(declared string) bool {
 }
 
 // ofNumbers are the columns in which a number is the same, however it is written.
-var ofNumbers = regexp.MustCompile(`(?i)INT|NUM|DEC|REAL|FLOA|DOUB|MONEY|JSON`) //nolint:misspell // As SQLite has it.
+var ofNumbers = regexp.MustCompile(`(?i)INT|NUM|DEC|REAL|FLOA|DOUB|MONEY|JSON`) //nolint:misspell // SQLite looks for "DOUB" in the name of a type.
 
 // keepDigits refuses a text that its column would make another of, and reads
 // the digits of a number as a text.
@@ -76,7 +76,7 @@ func keepDigits(f *schema.Field) {
 func makesFloats(declared string) bool {
 	declared = strings.ToUpper(declared)
 	return !strings.Contains(declared, "INT") &&
-		(strings.Contains(declared, "REAL") || strings.Contains(declared, "FLOA") || strings.Contains(declared, "DOUB")) //nolint:misspell // As SQLite has it.
+		(strings.Contains(declared, "REAL") || strings.Contains(declared, "FLOA") || strings.Contains(declared, "DOUB")) //nolint:misspell // SQLite looks for "DOUB" in the name of a type.
 }
 
 var errDigits = errors.New("sqlite: a text that is a number, and would be stored as another")

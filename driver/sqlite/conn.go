@@ -155,7 +155,7 @@ func (c *conn) run(ctx context.Context, v verb, call func(context.Context) error
 	}
 	w := c.in.watch(ctx, nil)
 	defer w.close()
-	return c.leave(v, c.attempt(ctx, v, limit, w, call)) //nolint:contextcheck // What it asks is of what is done.
+	return c.leave(v, c.attempt(ctx, v, limit, w, call)) //nolint:contextcheck // The call is done: the end of ctx must not stop the look at what it has changed.
 }
 
 // attempt does one call into SQLite under a watch.

@@ -36,7 +36,7 @@ func (c *conn) query(ctx context.Context, v verb, e extremes, call func(context.
 		}
 		return err
 	})
-	if err = c.leave(v, err); err != nil { //nolint:contextcheck // What it asks is of what is done.
+	if err = c.leave(v, err); err != nil { //nolint:contextcheck // As in run: the call is done.
 		r.watch.close()
 		return nil, err
 	}
